@@ -1,0 +1,130 @@
+"""Nodes, and what drivers answer about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from dockyard.driver.feature import Feature, Support
+from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.platforms import Platform
+
+
+@attrs.define(eq=False, kw_only=True)
+class Node:
+    """One BuildKit daemon, as a builder's record describes it."""
+
+    name: str
+    driver: str
+    endpoint: str
+    """Where, in the driver's own terms."""
+    builder: str = ""
+    """The builder's name as it is displayed."""
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    """The driver options, parsed and checked by their declarations."""
+    platforms: tuple[Platform, ...] = ()
+    """The platforms that a person gave the node, normalised."""
+    flags: tuple[str, ...] = ()
+    """Flags for buildkitd."""
+    files: Mapping[str, bytes] = attrs.field(factory=dict)
+    """Configuration files, by their path below BuildKit's configuration directory."""
+    engine: EngineEndpoint | None = None
+    """The Docker Engine that the endpoint names, for drivers that use one."""
+    sticky_key: str = ""
+    """What a driver with several daemons chooses by: the build context's place."""
+    cache: dict[str, Any] = attrs.field(factory=dict)
+    """The driver's own: a client, a list of pods. The core never looks inside."""
+
+
+@attrs.frozen(kw_only=True)
+class GCPolicy:
+    """One rule by which a worker prunes its cache. Sizes in bytes, durations in nanoseconds."""
+
+    all: bool = False
+    filters: tuple[str, ...] = ()
+    keep_duration: int = 0
+    reserved_space: int = 0
+    max_used_space: int = 0
+    min_free_space: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Worker:
+    """An executor inside a BuildKit daemon."""
+
+    id: str
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    platforms: tuple[Platform, ...] = ()
+    gc_policies: tuple[GCPolicy, ...] = ()
+
+
+class State(StrEnum):
+    """How far a node is from answering."""
+
+    INACTIVE = "inactive"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@attrs.frozen(kw_only=True)
+class NodeStatus:
+    """What a driver knows of a node without starting it."""
+
+    state: State
+    reason: str = ""
+    """Why it is not ready, in words."""
+    version: str = ""
+    """BuildKit's version where the driver knows it and the daemon cannot tell."""
+    dynamic: tuple[Node, ...] = ()
+    """The daemons that really stand behind the node, when there are several."""
+
+
+@attrs.frozen(kw_only=True)
+class NodeFeatures:
+    """What one node can do now, and how it wants to be asked."""
+
+    support: Mapping[Feature, Support]
+    """Yes or no for each feature; a missing one counts as no."""
+    image_exporter: str = "image"
+    """The exporter that makes an image in the node's own store."""
+    loads_itself: bool = False
+    """Whether that store is the engine's image store, so that loading means exporting there."""
+    image_resolve_mode: str = ""
+    """``local`` when base images that the engine has are not asked for again."""
+    prefer_image_digest: bool = False
+    """Whether an image is known by its manifest's digest rather than its configuration's."""
+    host_gateway: str | None = None
+    """The address that ``host-gateway`` stands for; None when there is none."""
+
+    def has(self, feature: Feature) -> bool:
+        return bool(self.support.get(feature, Support.no()))
+
+
+@attrs.frozen
+class Supported:
+    """Answer: this driver can serve the endpoint."""
+
+    value: bool = True
+
+
+@attrs.frozen
+class Booted:
+    """Answer: the node's BuildKit answers."""
+
+
+@attrs.frozen
+class Stopped:
+    """Answer: the node is stopped, or needs no stopping."""
+
+
+@attrs.frozen(kw_only=True)
+class Removed:
+    """Answer: what was the node's is gone."""
+
+    what: tuple[str, ...] = ()
+    """What was removed, in words, for a person."""

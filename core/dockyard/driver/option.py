@@ -1,0 +1,98 @@
+"""Driver options, declared once: parsing, errors, help and documentation all come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from dockyard.errors import OptionError
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+def text(value: str) -> str:
+    """Take the value as it was typed."""
+    return value
+
+
+def boolean(value: str) -> bool:
+    """Read a truth value as Go does.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """One driver option.
+
+    A name that ends in ``.`` is a family: ``env.`` stands for ``env.FOO``, ``env.BAR`` and so on.
+    """
+
+    name: str
+    help: str
+    type: str = "string"
+    """The type's name, as people read it."""
+    default: str = ""
+    """The default as a person would type it; empty when there is none."""
+    parse: Callable[[str], Any] = text
+    """Turn the typed text into a value; ValueError says in its text what is wrong."""
+
+    @property
+    def is_family(self) -> bool:
+        return self.name.endswith(".")
+
+
+def parse_options(
+    driver: str, declared: Iterable[Option], typed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Check typed options against their declarations and give their values.
+
+    Options that were not typed are left out, so that a driver can tell.
+
+    Raises:
+        OptionError: An option is unknown, a family's member has no name, or a value is wrong.
+    """
+    options = list(declared)
+    values: dict[str, Any] = {}
+    for name, value in typed.items():
+        option = _find(options, name)
+        if option is None:
+            raise _unknown(driver, options, name)
+        if option.is_family and name == option.name:
+            raise OptionError(f'invalid {name[:-1]} option "{name}", expecting {name}FOO=bar')
+        try:
+            values[name] = option.parse(value)
+        except ValueError as error:
+            raise OptionError(
+                str(error), hint=f"driver option {name} takes a {option.type}"
+            ) from error
+    return values
+
+
+def _find(options: Iterable[Option], name: str) -> Option | None:
+    for option in options:
+        if option.name == name or (option.is_family and name.startswith(option.name)):
+            return option
+    return None
+
+
+def _unknown(driver: str, options: Iterable[Option], name: str) -> OptionError:
+    import difflib
+
+    known = sorted(option.name + ("<key>" if option.is_family else "") for option in options)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        hint = f"did you mean {near[0]}? options: {', '.join(known)}"
+    else:
+        hint = f"options: {', '.join(known)}" if known else f"driver {driver} has no options"
+    return OptionError(f"invalid driver option {name} for {driver} driver", hint=hint)

@@ -1,0 +1,157 @@
+"""A build, as it is asked for, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import attrs
+
+from dockyard.events import VertexWarning
+from dockyard.platforms import Platform
+
+
+@attrs.frozen(kw_only=True)
+class Output:
+    """One thing to do with a build's result."""
+
+    type: str
+    """``image``, ``docker``, ``oci``, ``local``, ``tar``, ``cacheonly``, or a daemon's own."""
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    """Passed to the exporter as they are."""
+    dest: str | None = None
+    """A path on this machine; ``-`` is ``stdout``; None where the result stays elsewhere."""
+
+    @property
+    def is_load(self) -> bool:
+        """Whether this means: put the image into a Docker Engine."""
+        return self.type == "docker" and self.dest is None
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the image goes to a registry."""
+        return self.attributes.get("push", "false").lower() in {"true", "1", "t"}
+
+
+@attrs.frozen(kw_only=True)
+class CacheEntry:
+    """One cache to read from or write to."""
+
+    type: str
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class BuildRequest:
+    """Everything that says what to build. Checked when it is made from text, never after."""
+
+    build_context: str = "."
+    """A directory, ``-`` for ``stdin``, or a git or HTTP URL."""
+    dockerfile: str | None = None
+    """A path, or ``-`` for ``stdin``; None looks for ``Dockerfile`` in the context."""
+    tags: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    """Empty means: the driver's default."""
+    target: str = ""
+    build_args: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    platforms: tuple[Platform, ...] = ()
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    pull: bool = False
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    """Pairs of host name and address; the address may be ``host-gateway``."""
+    network: str = ""
+    """``default``, ``none`` or ``host``; empty is default."""
+    shm_size: int = 0
+    """Bytes; 0 is the daemon's default."""
+    ulimits: tuple[str, ...] = ()
+    """Each ``name=soft[:hard]``."""
+    cgroup_parent: str = ""
+    cache_from: tuple[CacheEntry, ...] = ()
+    cache_to: tuple[CacheEntry, ...] = ()
+    secrets: Mapping[str, str | bytes] = attrs.field(factory=dict, repr=False)
+    """By id: the value as bytes, or the path of a file as text."""
+    stdin: BinaryIO | None = attrs.field(default=None, repr=False)
+    """Where ``-`` reads from."""
+    stdout: BinaryIO | None = attrs.field(default=None, repr=False)
+    """Where an output to ``-`` goes."""
+    working_directory: str = "."
+    """What relative paths are relative to."""
+
+
+@attrs.frozen(kw_only=True)
+class BuildResult:
+    """What a finished build left."""
+
+    ref: str
+    """``<builder>/<node>/<id>``, the name of the build's record."""
+    response: Mapping[str, str] = attrs.field(factory=dict)
+    """What the exporters answered, in BuildKit's own keys."""
+    warnings: tuple[VertexWarning, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest or index; the image's id on a classic image store."""
+        return self.response.get("containerimage.digest", "")
+
+    @property
+    def image_id(self) -> str:
+        """What ``docker image ls`` calls the image; empty when none was made."""
+        return self.response.get("containerimage.config.digest", "") or self.digest
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The image's names, in full."""
+        return tuple(filter(None, self.response.get("image.name", "").split(",")))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The content of the metadata file: the answers, those that hold JSON taken apart."""
+        values: dict[str, Any] = {key: _decoded(value) for key, value in self.response.items()}
+        values["buildx.build.ref"] = self.ref
+        return dict(sorted(values.items()))
+
+
+def _decoded(value: str) -> Any:  # noqa: ANN401  # it is whatever JSON the daemon sent
+    """Give the JSON object that a base64 text holds, or the text itself."""
+    import base64
+    import binascii
+
+    try:
+        decoded = json.loads(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        return value
+    if isinstance(decoded, dict) and decoded:
+        return decoded
+    if isinstance(decoded, list) and decoded and all(isinstance(item, dict) for item in decoded):
+        return decoded
+    return value
+
+
+@attrs.define(eq=False, kw_only=True)
+class Image:
+    """A build's image on its way into an engine."""
+
+    names: tuple[str, ...] = ()
+    image_id: str = ""
+    """The id the build reported; empty while the image still streams."""
+    stream: BinaryIO | None = None
+    """The image as a Docker or OCI archive; None when it already lies in the node's store."""
+
+
+@attrs.frozen(kw_only=True)
+class LoadResult:
+    """Answer: the image is in the engine."""
+
+    image_id: str = ""
+    names: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PushResult:
+    """Answer: the image is in the registry."""
+
+    digest: str = ""
+    """The digest that the registry knows the image by."""

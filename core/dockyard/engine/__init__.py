@@ -1,0 +1,1 @@
+"""Docker Engines: the contexts that name them, and byte streams to them."""

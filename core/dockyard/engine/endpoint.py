@@ -1,0 +1,26 @@
+"""Where a Docker Engine is and how it is secured."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class TLSFiles:
+    """Certificate files for an engine behind TLS, as paths; empty where there is none."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class EngineEndpoint:
+    """The address of a Docker Engine."""
+
+    host: str
+    """``unix://``, ``tcp://``, ``ssh://`` or ``npipe://`` and what follows."""
+    context: str = "default"
+    """The docker context it came from."""
+    tls: TLSFiles | None = None

@@ -1,0 +1,1 @@
+"""The docker driver: builds with the BuildKit inside a Docker Engine."""
