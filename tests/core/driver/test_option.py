@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from dockyard.driver import Option, boolean, parse_options
+from dockyard.errors import OptionError
+
+OPTIONS = (
+    Option(name="image", help="the image"),
+    Option(name="default-load", help="load", type="bool", parse=boolean),
+    Option(name="env.", help="environment"),
+)
+
+
+def test_values_are_parsed_by_their_declaration() -> None:
+    values = parse_options("shed", OPTIONS, {"default-load": "T", "env.A": "1", "image": "x"})
+
+    assert values == {"default-load": True, "env.A": "1", "image": "x"}
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(
+        OptionError, match="^invalid driver option imgae for shed driver$"
+    ) as caught:
+        parse_options("shed", OPTIONS, {"imgae": "x"})
+
+    assert caught.value.hint == "did you mean image? options: default-load, env.<key>, image"
+
+
+def test_a_driver_without_options_says_so() -> None:
+    with pytest.raises(OptionError, match="invalid driver option a for shed driver") as caught:
+        parse_options("shed", (), {"a": "x"})
+
+    assert caught.value.hint == "driver shed has no options"
+
+
+def test_a_family_member_needs_a_name() -> None:
+    with pytest.raises(OptionError, match=r'^invalid env option "env\.", expecting env\.FOO=bar$'):
+        parse_options("shed", OPTIONS, {"env.": "x"})
+
+
+def test_a_wrong_value_is_refused_in_gos_words() -> None:
+    with pytest.raises(
+        OptionError, match='^strconv.ParseBool: parsing "maybe": invalid syntax$'
+    ) as caught:
+        parse_options("shed", OPTIONS, {"default-load": "maybe"})
+
+    assert caught.value.hint == "driver option default-load takes a bool"
