@@ -55,7 +55,10 @@ from dockyard.plugin import hookimpl
 def dockyard_driver():
     return DriverType(
         name="{name}", summary="BuildKit in the shed",
-        features={{Feature.TARBALL: Support.yes(), Feature.CACHE_EXPORT: Support.conditional("on sundays")}},
+        features={{
+            Feature.TARBALL: Support.yes(),
+            Feature.CACHE_EXPORT: Support.conditional("on sundays"),
+        }},
     )
 
 @hookimpl
