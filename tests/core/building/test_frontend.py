@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dockyard.build.frontend import frontend_attributes, frontend_for
+from dockyard.building.frontend import frontend_attributes, frontend_for
 from dockyard.driver import BuildRequest, CacheEntry, NodeFeatures
 from dockyard.errors import InputError
 from dockyard.platforms import Platform

@@ -61,6 +61,11 @@ class Running(Generic[_Result]):
         """Have the work ended; it does so within seconds, with a ``CanceledError``."""
         self._cancel.cancel()
 
+    def wait(self, timeout: float) -> bool:
+        """Wait for the end at most so many seconds; say whether it came."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
     def _run(self, work: Callable[[Emit], _Result]) -> None:
         try:
             self._result.append(work(self._events.put))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockyard.build.option import (
+from dockyard.building.option import (
     parse_add_host,
     parse_assignments,
     parse_cache,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from dockyard.build.feature import Alternative, check_features
-from dockyard.build.output import parse_outputs
+from dockyard.building.feature import Alternative, check_features
+from dockyard.building.output import parse_outputs
 from dockyard.driver import BuildRequest, CacheEntry, DriverType, Feature, NodeFeatures, Support
 from dockyard.errors import InputError, UnsupportedFeatureError
 from dockyard.platforms import Platform

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockyard.build.source import Source, is_archive, open_source
+from dockyard.building.source import Source, is_archive, open_source
 from dockyard.driver import BuildRequest
 from dockyard.errors import ContextError, InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from dockyard.build.csvline import fields, pairs
+from dockyard.building.csvline import fields, pairs
 from dockyard.driver import CacheEntry
 from dockyard.errors import InputError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from dockyard.build.csvline import fields, pairs
+from dockyard.building.csvline import fields, pairs
 from dockyard.driver import Output
 from dockyard.errors import InputError
 

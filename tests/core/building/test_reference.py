@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockyard.build.reference import check_tag
+from dockyard.building.reference import check_tag
 from dockyard.errors import InputError
 
 

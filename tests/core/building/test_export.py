@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dockyard.build.export import default_outputs, plan_exports
-from dockyard.build.output import parse_outputs
+from dockyard.building.export import default_outputs, plan_exports
+from dockyard.building.output import parse_outputs
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output, Support
 
 YES = Support.yes()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockyard.build.output import check_outputs, parse_output, parse_outputs
+from dockyard.building.output import check_outputs, parse_output, parse_outputs
 from dockyard.driver import Output
 from dockyard.errors import InputError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockyard.build.csvline import fields, pairs
+from dockyard.building.csvline import fields, pairs
 from dockyard.errors import InputError
 
 

@@ -1,0 +1,208 @@
+"""Run a build: from a builder's name and a request to the result.
+
+Choose the builder, pick the node, boot it, refuse what it cannot do, build, and bring the image
+where it shall be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from dockyard.builder.builder import Builder, BuilderLoader
+from dockyard.builder.resolver import resolve, resolve_declared
+from dockyard.builder.selection import check_context, choose
+from dockyard.building.export import default_outputs, plan_exports
+from dockyard.building.feature import Alternative, check_features
+from dockyard.building.link import Link
+from dockyard.building.workbench import Workbench
+from dockyard.cancellation import Cancellation
+from dockyard.driver import BuildRequest, BuildResult, Image, Node, Progress, boolean
+from dockyard.errors import BuilderError, DockyardError, PluginError
+from dockyard.platforms import Platform
+
+Warn = Callable[[str], None]
+
+
+def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") -> Builder:
+    """Choose a builder to build with, and note that it was used.
+
+    Args:
+        workbench: What the process's builds share.
+        name: A builder's or docker context's name; the selected builder when empty.
+        sticky_key: What drivers with several daemons choose one by.
+
+    Raises:
+        BuilderNotFoundError: There is none of this name.
+        BuilderError: It belongs to a docker context that is not the current one.
+        DockyardError: None of its nodes can be used; says why of the first.
+    """
+    group = choose(workbench.store, workbench.contexts, name)
+    check_context(group, workbench.contexts)
+    loader = BuilderLoader(workbench.manager, workbench.contexts)
+    builder = loader.load([group], sticky_key=sticky_key)[0]
+    with workbench.store.locked() as records:
+        records.touch(builder.name)
+    if not usable_nodes(builder):
+        raise builder.first_error() or BuilderError(f'builder "{builder.name}" has no nodes')
+    return builder
+
+
+def usable_nodes(builder: Builder) -> list[Node]:
+    """Give the builder's nodes that could be made sense of."""
+    if builder.error is not None:
+        return []
+    return [info.node for info in builder.nodes if info.node is not None and info.error is None]
+
+
+def run_build(
+    workbench: Workbench,
+    builder: Builder,
+    request: BuildRequest,
+    *,
+    progress: Progress,
+    cancel: Cancellation,
+    warn: Warn,
+) -> BuildResult:
+    """Build.
+
+    Args:
+        workbench: What the process's builds share.
+        builder: From :func:`open_builder`.
+        request: What to build.
+        progress: Where status goes.
+        cancel: Turned when the build shall end.
+        warn: Takes lines that a person should read when all is over.
+
+    Raises:
+        UnsupportedFeatureError: The node lacks what the request needs. Nothing was sent.
+        BuildError: The build failed.
+        ConnectionLostError: The daemon died, or the way to it broke.
+        CanceledError: ``cancel`` was turned.
+    """
+    run = _Run(workbench, builder, progress, cancel, warn)
+    try:
+        return run.build(request)
+    finally:
+        for node in usable_nodes(builder):
+            workbench.links.close(node)
+
+
+@attrs.frozen
+class _Run:
+    workbench: Workbench
+    builder: Builder
+    progress: Progress
+    cancel: Cancellation
+    warn: Warn
+
+    def build(self, request: BuildRequest) -> BuildResult:
+        node, request = self._pick(request)
+        link = self._link(node)
+        request = self._with_default_output(request, node, link)
+        self._check(request, node, link)
+        result = self.workbench.manager.build(node, request, self.progress, self.cancel)
+        return self._deliver(request, node, link, result)
+
+    def _pick(self, request: BuildRequest) -> tuple[Node, BuildRequest]:
+        """Choose the node; boots all of them when only their workers can settle it."""
+        nodes = usable_nodes(self.builder)
+        declared = [node.platforms for node in nodes]
+        shares = resolve_declared(request.platforms, declared)
+        if shares is None:
+            available = [
+                (*node.platforms, *self._worker_platforms(node)) if len(nodes) > 1 else ()
+                for node in nodes
+            ]
+            shares = resolve(request.platforms, available)
+        if len(shares) > 1:
+            raise BuilderError(
+                f'builder "{self.builder.name}" would build the platforms on {len(shares)} nodes, '
+                "which is not supported yet",
+                hint="build each platform on its own",
+            )
+        return nodes[shares[0].node], attrs.evolve(request, platforms=shares[0].platforms)
+
+    def _worker_platforms(self, node: Node) -> tuple[Platform, ...]:
+        workers = self._link(node).client.workers()
+        return tuple(platform for worker in workers for platform in worker.platforms)
+
+    def _link(self, node: Node) -> Link:
+        self.cancel.check()
+        self.workbench.manager.bootstrap(node, self.progress, self.cancel)
+        return self.workbench.links.get(node, self.cancel)
+
+    def _with_default_output(self, request: BuildRequest, node: Node, link: Link) -> BuildRequest:
+        if request.outputs:
+            return request
+        load = not self._default_load_disabled()
+        found = default_outputs(request, link.features, load=load)
+        if not found.outputs and load:
+            self.warn(
+                f"No output specified with {node.driver} driver. Build result will only remain "
+                "in the build cache. To push result image into registry use --push or to load "
+                "image into docker use --load"
+            )
+        return found
+
+    def _default_load_disabled(self) -> bool:
+        value = self.workbench.environment.get("BUILDX_NO_DEFAULT_LOAD")
+        try:
+            return bool(value) and boolean(value)
+        except ValueError:
+            self.warn(f"invalid non-bool value for BUILDX_NO_DEFAULT_LOAD: {value}")
+            return False
+
+    def _check(self, request: BuildRequest, node: Node, link: Link) -> None:
+        manager = self.workbench.manager
+        try:
+            check_features(
+                request,
+                link.features,
+                driver=node.driver,
+                builders=(),
+                installed=(),
+                install_hint="",
+            )
+        except DockyardError:
+            # It will be refused; only now is it worth looking at who else is there.
+            check_features(
+                request,
+                link.features,
+                driver=node.driver,
+                builders=self._alternatives(),
+                installed=manager.driver_types(),
+                install_hint=manager.missing_hint(None),
+            )
+
+    def _alternatives(self) -> list[Alternative]:
+        with self.workbench.store.locked() as records:
+            groups = records.groups().groups
+        found = []
+        for group in groups:
+            if group.name == self.builder.name:
+                continue
+            try:
+                declared = self.workbench.manager.driver_type(group.driver)
+            except PluginError:
+                continue  # a builder that nobody can drive is no advice
+            found.append(Alternative(group.name, declared))
+        return found
+
+    def _deliver(
+        self, request: BuildRequest, node: Node, link: Link, result: BuildResult
+    ) -> BuildResult:
+        """Bring the image where it shall be, as far as the build itself has not done so."""
+        plan = plan_exports(request, link.features)
+        manager = self.workbench.manager
+        image = Image(names=request.tags, image_id=result.image_id)
+        if plan.load and link.features.loads_itself:
+            engine = self.workbench.contexts.current()
+            manager.load(node, image, engine, self.progress, self.cancel)
+        if plan.push:
+            pushed = manager.push(node, image, self.progress, self.cancel)
+            if pushed.digest:
+                response = {**result.response, "containerimage.digest": pushed.digest}
+                return attrs.evolve(result, response=response)
+        return result
