@@ -440,3 +440,14 @@ def test_every_hook_says_what_it_is_for_and_shows_an_example() -> None:
             assert "Example::" in text, name
             assert f"def {name}(" in text, name
             assert "Returns:" in text, name
+
+
+def test_every_hook_stands_in_the_documentation_with_its_arguments() -> None:
+    import inspect
+
+    page = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for name, hook in vars(DriverHooks).items():
+        if name.startswith("dockyard_"):
+            arguments = ", ".join(list(inspect.signature(hook).parameters)[1:])
+            cell = f"`{arguments}`" if arguments else ""
+            assert f"| `{name}` | {cell} |".replace("|  |", "| |") in page, name
