@@ -165,16 +165,19 @@ def _find_dockerfile(request: BuildRequest, directory: Path) -> Path:
 
 
 def _check_file(path: Path, shown: str) -> None:
+    """Say what the daemon would say, without asking it."""
     try:
         with path.open("rb") as file:
             file.read(1)
     except FileNotFoundError as error:
         raise ContextError(
-            f"failed to read dockerfile: open {shown}: no such file or directory"
+            f"failed to solve: failed to read dockerfile: open {shown}: no such file or directory"
         ) from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ContextError(f"failed to read dockerfile: open {shown}: {reason}") from error
+        raise ContextError(
+            f"failed to solve: failed to read dockerfile: open {shown}: {reason}"
+        ) from error
 
 
 def _stdin(request: BuildRequest) -> BinaryIO:
