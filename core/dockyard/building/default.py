@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from dockyard.building.workbench import Workbench
 
+_SESSION_GRACE = 1.0
+"""Seconds for which a build goes on without its session."""
 _PROXIES = {
     "httpProxy": "HTTP_PROXY",
     "httpsProxy": "HTTPS_PROXY",
@@ -134,9 +136,10 @@ class _NodeBuild:
             cache_exports=_cache(self.request.cache_to),
             entitlements=("network.host",) if self.request.network == "host" else (),
         )
-        # Without its session a build only waits: whoever ends it, the solve has to end.
+        # Without its session a build only waits, so it has to end; but when the daemon died, the
+        # other connection breaks too and says more.
         stop = Cancellation()
-        session.on_close = lambda _error: stop.cancel()
+        session.on_close = lambda _error: client.loop.call_later(_SESSION_GRACE, stop.cancel)
         forget = self.cancel.on_cancel(stop.cancel)
         try:
             session.open(client)
@@ -154,7 +157,9 @@ class _NodeBuild:
         own = session.failed
         if isinstance(own, DockyardError) and not isinstance(own, CanceledError):
             return own
-        return session.lost or error
+        if isinstance(error, CanceledError) and session.lost is not None:
+            return session.lost
+        return error
 
     def _update(self, update: StatusUpdate) -> None:
         for warning in update.warnings:
