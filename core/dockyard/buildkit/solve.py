@@ -1,0 +1,342 @@
+"""One build: a Solve call, and the Status call that tells what it is doing.
+
+Both run at the same time on the client's loop, which also serves the session meanwhile. The
+daemon replays the progress to whoever asks late, and goes on telling for a while after Solve
+returned; how long is nowhere written, so we listen until it ends or falls silent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+from attrs import field, frozen
+
+from dockyard.buildkit.client import CONTROL, Client, build_error, input_error
+from dockyard.buildkit.heartbeat import Heartbeat
+from dockyard.buildkit.status import status_update
+from dockyard.cancellation import Cancellation
+from dockyard.errors import CanceledError, DaemonError, DockyardError, ProtocolError
+from dockyard.events import StatusUpdate
+from dockyard.wire.codec import CodecError, decode, encode
+from dockyard.wire.errors import CallError, WireError
+from dockyard.wire.grpc import Call, Code
+from dockyard.wire.loop import Timer
+from dockyard.wire.messages import SOLVE_REQUEST, SOLVE_RESPONSE, STATUS_REQUEST, STATUS_RESPONSE
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NAMES_SHOWN = 3
+
+
+@frozen(kw_only=True)
+class Exporter:
+    """What to do with the result, in BuildKit's terms."""
+
+    type: str
+    attrs: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class CacheEntry:
+    """A cache to import from or to export to."""
+
+    type: str
+    attrs: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class SolveRequest:
+    """What BuildKit is asked to build."""
+
+    ref: str = field(factory=lambda: new_id())
+    """Names this build on the daemon; see :func:`new_id`."""
+    session: str = ""
+    """The id of the session that serves files and secrets."""
+    frontend: str = "dockerfile.v0"
+    attrs: Mapping[str, str] = field(factory=dict)
+    """The frontend's own options."""
+    exporters: tuple[Exporter, ...] = ()
+    cache_imports: tuple[CacheEntry, ...] = ()
+    cache_exports: tuple[CacheEntry, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    internal: bool = False
+    """Keep no record of this build."""
+
+
+@frozen(kw_only=True)
+class Patience:
+    """How long a solve listens and waits, in seconds."""
+
+    idle: float = 5.0
+    """Silence on the status stream that counts as its end, once the build is over."""
+    unheard: float = 1.0
+    """The same when the build failed before anything was heard of it."""
+    grace: float = 1.0
+    """For the last status messages after a cancel."""
+    interval: float = 10.0
+    """Silence after which the daemon is asked whether it is still there."""
+    answer: float = 20.0
+    """How long it may take to answer."""
+
+
+def new_id() -> str:
+    """Make a random name for a build, a session or an upload: 25 letters and digits."""
+    number = int.from_bytes(os.urandom(17), "big")
+    out = ""
+    for _ in range(25):
+        number, digit = divmod(number, 36)
+        out += _DIGITS[digit]
+    return out
+
+
+def solve(
+    client: Client,
+    request: SolveRequest,
+    on_update: Callable[[StatusUpdate], None],
+    cancel: Cancellation,
+    *,
+    patience: Patience | None = None,
+) -> dict[str, str]:
+    """Build, and give what the exporters answered. Blocks until the build is over.
+
+    ``on_update`` is called from within, for each message of progress.
+
+    Raises:
+        BuildError: The build failed.
+        CanceledError: ``cancel`` was called; the daemon was told.
+        ConnectionLostError: The connection broke; says what was running.
+        ProtocolError: The daemon's answers make no sense.
+    """
+    cancel.check()
+    return _Solve(client, request, on_update, patience or Patience()).run(cancel)
+
+
+class _Solve:
+    """The state of one build."""
+
+    def __init__(
+        self,
+        client: Client,
+        request: SolveRequest,
+        on_update: Callable[[StatusUpdate], None],
+        patience: Patience,
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._on_update = on_update
+        self._patience = patience
+        self._heartbeat = Heartbeat(
+            client.loop, client.channel, interval=patience.interval, patience=patience.answer
+        )
+        self._solve: Call | None = None
+        self._status: Call | None = None
+        self._timer: Timer | None = None
+        self._heard = 0.0  # when the status stream last said something; 0: never
+        self._limit = patience.idle
+        self._running: dict[str, str] = {}
+        self._answer: dict[str, str] | None = None
+        self._ended = False
+        self._error: WireError | None = None  # what ended Solve
+        self._failure: DockyardError | None = None  # what we found wrong ourselves
+        self._canceled = False
+        self._over = False
+
+    def run(self, cancel: Cancellation) -> dict[str, str]:
+        loop = self._client.loop
+        forget = cancel.on_cancel(lambda: loop.call_soon(self._cancel))
+        try:
+            self._start()
+            loop.run(lambda: self._over)
+        except WireError as error:
+            raise self._client.error(error) from error
+        finally:
+            forget()
+            self._stop()
+        return self._result()
+
+    def _start(self) -> None:
+        try:
+            request = encode(SOLVE_REQUEST, request_values(self._request))
+        except CodecError as error:
+            raise input_error(error) from error
+        channel = self._client.channel
+        self._solve = channel.start(
+            CONTROL + "Solve", on_message=self._on_answer, on_end=self._on_solved
+        )
+        self._solve.send(request)
+        self._solve.half_close()
+        self._status = channel.start(
+            CONTROL + "Status", on_message=self._on_status, on_end=self._on_status_end
+        )
+        self._status.send(encode(STATUS_REQUEST, {"Ref": self._request.ref}))
+        self._status.half_close()
+        self._heartbeat.start()
+
+    def _stop(self) -> None:
+        """Leave nothing behind on the loop, however it was left."""
+        self._over = True
+        self._heartbeat.stop()
+        self._set_timer(None, self._drained)
+        calls = [call for call in (self._solve, self._status) if call is not None]
+        for call in calls:
+            call.cancel()
+        if calls:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Let the loop turn once, so that the daemon hears now what we canceled."""
+        turned: list[bool] = []
+        self._client.loop.call_soon(lambda: turned.append(True))
+        self._client.loop.run(lambda: bool(turned))
+
+    # --- Solve -----------------------------------------------------------------------------
+
+    def _on_answer(self, data: memoryview) -> None:
+        try:
+            self._answer = decode(SOLVE_RESPONSE, data).get("ExporterResponse", {})
+        except CodecError as error:
+            self._fail(self._client.error(error))
+
+    def _on_solved(self, error: WireError | None) -> None:
+        self._solve = None
+        if self._over:
+            return
+        self._ended = True
+        self._error = error
+        if self._status is None:
+            self._finish()
+        elif not self._canceled:
+            if error is not None and not self._heard:
+                self._limit = self._patience.unheard
+            self._heard = monotonic()
+            self._set_timer(self._limit, self._drained)
+
+    # --- Status ----------------------------------------------------------------------------
+
+    def _on_status(self, data: memoryview) -> None:
+        self._heard = monotonic()
+        self._limit = self._patience.idle
+        self._heartbeat.heard()
+        try:
+            update = status_update(decode(STATUS_RESPONSE, data))
+        except CodecError as error:
+            self._fail(self._client.error(error))
+            return
+        for vertex in update.vertexes:
+            if vertex.completed is not None:
+                self._running.pop(vertex.digest, None)
+            elif vertex.started is not None:
+                self._running[vertex.digest] = vertex.name
+        self._on_update(update)
+
+    def _on_status_end(self, error: WireError | None) -> None:
+        self._status = None
+        if self._over:
+            return
+        if self._solve is None:
+            self._finish()
+        elif isinstance(error, CallError) and not _is_unknown_job(error):
+            # Perhaps Solve is about to end for the same reason, and says it better.
+            self._failure = DaemonError(
+                f"failed to receive status: {self._client.error(error)}", code=error.code.go_name
+            )
+            self._set_timer(self._patience.idle, self._finish)
+
+    def _drained(self) -> None:
+        """The build is over: stop listening if it was silent for long enough."""
+        remaining = self._heard + self._limit - monotonic()
+        if remaining > 0:
+            self._set_timer(remaining, self._drained)
+        else:
+            self._finish()
+
+    # --- ends ------------------------------------------------------------------------------
+
+    def _cancel(self) -> None:
+        """Cancel the build on the daemon, and listen to its last words."""
+        if self._over:
+            return
+        if self._solve is None:
+            self._finish()  # the build is done; only the listening is canceled
+            return
+        self._canceled = True
+        self._set_timer(self._patience.grace, self._finish)
+        self._solve.cancel()
+
+    def _fail(self, failure: DockyardError) -> None:
+        self._failure = self._failure or failure
+        self._finish()
+
+    def _finish(self) -> None:
+        self._over = True
+
+    def _set_timer(self, seconds: float | None, callback: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._client.loop.call_later(seconds, callback)
+
+    def _result(self) -> dict[str, str]:
+        if self._canceled:
+            raise CanceledError
+        error = self._error
+        if isinstance(error, CallError):
+            raise build_error(error) from error
+        if error is not None:
+            raise self._client.error(error, during=self._what_ran()) from error
+        if self._ended and self._answer is not None:
+            return self._answer
+        raise self._failure or ProtocolError("BuildKit ended the build without an answer")
+
+    def _what_ran(self) -> str:
+        names = list(self._running.values())
+        if not names:
+            return ""
+        shown = ", ".join(f'"{name}"' for name in names[:_NAMES_SHOWN])
+        more = len(names) - _NAMES_SHOWN
+        return f" while running {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def request_values(request: SolveRequest) -> dict[str, Any]:
+    """Put a request into the words of the wire."""
+    attributes = dict(request.attrs)
+    if request.cache_imports and "cache-imports" not in attributes:
+        attributes["cache-imports"] = _cache_imports(request.cache_imports)
+    values: dict[str, Any] = {
+        "Ref": request.ref,
+        "Session": request.session,
+        "Frontend": request.frontend,
+        "FrontendAttrs": attributes,
+        "Exporters": [_entry(one) for one in request.exporters],
+        # There even when empty: daemons look inside without asking whether it is there.
+        "Cache": {
+            "Imports": [_entry(one) for one in request.cache_imports],
+            "Exports": [_entry(one) for one in request.cache_exports],
+        },
+        "Entitlements": list(request.entitlements),
+        "Internal": request.internal,
+    }
+    if request.exporters:
+        # All that daemons before 0.13 know; newer ones prefer the list.
+        values["ExporterDeprecated"] = request.exporters[0].type
+        values["ExporterAttrsDeprecated"] = request.exporters[0].attrs
+    return values
+
+
+def _entry(one: Exporter | CacheEntry) -> dict[str, Any]:
+    return {"Type": one.type, "Attrs": one.attrs}
+
+
+def _cache_imports(entries: tuple[CacheEntry, ...]) -> str:
+    """The frontend wants to know the imports as well, as JSON."""
+    import json
+
+    return json.dumps(
+        [{"Type": one.type, "Attrs": dict(one.attrs)} for one in entries], separators=(",", ":")
+    )
+
+
+def _is_unknown_job(error: CallError) -> bool:
+    """Whether there is no such build (any more). Old daemons have no code for it."""
+    return error.code is Code.NOT_FOUND or "no such job" in error.message
