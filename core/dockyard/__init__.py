@@ -6,9 +6,10 @@ with; ``dockyard.errors`` has everything that can go wrong. Nothing here starts 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not typing's own: `dockyard version` shall not pay 10 ms to import it
 if TYPE_CHECKING:
+    from typing import Any
+
     from dockyard.api import Build, Builder, BuildOptions, build, request
     from dockyard.cancellation import Cancellation
     from dockyard.driver import BuildRequest, BuildResult, Output
@@ -39,7 +40,6 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # module attributes have any type
-    # `dockyard version` imports this module and shall not pay for a library it does not use.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
