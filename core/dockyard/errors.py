@@ -30,6 +30,10 @@ class UsageError(DockyardError):
     exit_code = 2
 
 
+class FlagError(UsageError):
+    """A flag is unknown, lacks its value, or has a wrong one. Docker has an exit code for it."""
+
+
 class CanceledError(DockyardError):
     """The caller, or Ctrl-C, ended the work."""
 
@@ -179,6 +183,10 @@ class EngineError(DockyardError):
 
 class EngineUnreachableError(EngineError, ConnectError):
     """No Docker Engine answers at the address."""
+
+
+class CredentialError(DockyardError):
+    """A credential helper is missing, failed, hung, or answered nonsense; names the helper."""
 
 
 # --- builds --------------------------------------------------------------------------------
