@@ -25,7 +25,6 @@ from dockyard.driver import (
     Node,
     Progress,
 )
-from dockyard.engine.credential import Credentials
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.errors import CanceledError, DockyardError
 from dockyard.events import StatusUpdate, VertexWarning
@@ -139,7 +138,11 @@ class _NodeBuild:
         # Without its session a build only waits, so it has to end; but when the daemon died, the
         # other connection breaks too and says more.
         stop = Cancellation()
-        session.on_close = lambda _error: client.loop.call_later(_SESSION_GRACE, stop.cancel)
+
+        def end_soon(_error: DockyardError) -> None:
+            client.loop.call_later(_SESSION_GRACE, stop.cancel)
+
+        session.on_close = end_soon
         forget = self.cancel.on_cancel(stop.cancel)
         try:
             session.open(client)
@@ -171,15 +174,13 @@ class _NodeBuild:
     ) -> tuple[Session, dict[str, str]]:
         """Make the session, and the attributes that name what it offers."""
         environment = self.workbench.environment
-        variables = environment.variables
-        docker = environment.docker
         attributes: dict[str, str] = {}
         attachables: list[Attachable] = [
             LocalSources({name: _root(place) for name, place in source.directories.items()}),
             RegistryAuth(
-                Credentials(docker.values, path=docker.path, variables=variables),
+                self.workbench.credentials,
                 folder=environment.docker_config,
-                variables=variables,
+                variables=environment.variables,
                 progress=self.progress,
             ),
             Secrets(self.request.secrets),

@@ -196,7 +196,11 @@ class _Run:
         """Bring the image where it shall be, as far as the build itself has not done so."""
         plan = plan_exports(request, link.features)
         manager = self.workbench.manager
-        image = Image(names=request.tags, image_id=result.image_id)
+        image = Image(
+            names=request.tags or result.names,
+            image_id=result.image_id,
+            credentials=self.workbench.credentials if plan.push else None,
+        )
         if plan.load and link.features.loads_itself:
             engine = self.workbench.contexts.current()
             manager.load(node, image, engine, self.progress, self.cancel)

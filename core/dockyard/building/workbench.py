@@ -8,6 +8,7 @@ from dockyard.builder.store import Store
 from dockyard.building.link import Links
 from dockyard.config import Environment
 from dockyard.engine.context import DockerContexts
+from dockyard.engine.credential import Credentials
 from dockyard.plugin.manager import PluginManager
 
 
@@ -20,6 +21,16 @@ class Workbench:
     contexts: DockerContexts
     store: Store
     links: Links
+
+    @property
+    def credentials(self) -> Credentials:
+        """What docker's configuration knows about registries.
+
+        Raises:
+            ConfigError: It cannot be read, or makes no sense.
+        """
+        docker = self.environment.docker
+        return Credentials(docker.values, path=docker.path, variables=self.environment.variables)
 
     @classmethod
     def of(cls, environment: Environment, manager: PluginManager) -> Workbench:

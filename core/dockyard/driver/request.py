@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
 from dockyard.events import VertexWarning
 from dockyard.platforms import Platform
+
+if TYPE_CHECKING:
+    from dockyard.engine.credential import Credentials
 
 
 @attrs.frozen(kw_only=True)
@@ -139,6 +142,8 @@ class Image:
     """The id the build reported; empty while the image still streams."""
     stream: BinaryIO | None = None
     """The image as a Docker or OCI archive; None when it already lies in the node's store."""
+    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    """What docker's configuration knows about registries, for who pushes the image."""
 
 
 @attrs.frozen(kw_only=True)

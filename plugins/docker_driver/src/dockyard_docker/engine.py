@@ -1,0 +1,175 @@
+"""Reach the BuildKit inside an engine: its status, its control API, its sessions.
+
+Engines speak HTTP/1.1 and turn a connection into BuildKit's gRPC when ``/grpc`` is posted to.
+Since 29.2 they also take gRPC directly, and a later one may take nothing else.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+from dockyard.cancellation import Cancellation
+from dockyard.driver import Connection, Headers, Node, NodeStatus, State
+from dockyard.engine.dial import dial, unreachable
+from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.engine.http import request, upgrade
+from dockyard.engine.stream import PipeStream, SocketStream
+from dockyard.engine.wait import OutOfTimeError, Wait
+from dockyard.errors import ConnectError, EngineError, EngineUnreachableError
+from dockyard_docker.version import buildkit_version
+
+_STATUS_SECONDS = 10.0
+_FRESH_SECONDS = 5.0
+"""How long an opened connection is good for: engines hang up when 10 s long nothing is said."""
+
+_PROBE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+"""How HTTP/2 begins: the preface and empty settings. Whoever speaks it sends settings too."""
+
+
+class _Opened:
+    """A connection that waits to be used. It closes itself when its node is forgotten."""
+
+    def __init__(self, stream: SocketStream, *, direct: bool) -> None:
+        self._stream: SocketStream | None = stream
+        self.direct = direct
+        self._until = time.monotonic() + _FRESH_SECONDS
+
+    @property
+    def usable(self) -> bool:
+        if self._stream is None:
+            return False
+        poll = select.poll()
+        poll.register(self._stream.fileno(), 0)
+        return time.monotonic() < self._until and not poll.poll(0)
+
+    def take(self) -> SocketStream:
+        """Give the stream away, once."""
+        stream, self._stream = self._stream, None
+        assert stream is not None
+        return stream
+
+    def __del__(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def has_buildkit(node: Node) -> bool:
+    """Say whether a BuildKit answers, and keep the connection for who asks next.
+
+    Raises:
+        EngineUnreachableError: There is not even an engine.
+    """
+    try:
+        reach(node)
+    except EngineUnreachableError:
+        raise
+    except EngineError:
+        return False
+    return True
+
+
+def status(node: Node) -> NodeStatus:
+    """Ask the engine for its version.
+
+    Raises:
+        EngineUnreachableError: It does not give it.
+    """
+    endpoint = _endpoint(node)
+    try:
+        answer = request(endpoint, "GET", "/version", timeout=_STATUS_SECONDS).json()
+    except EngineUnreachableError:
+        raise
+    except EngineError as error:
+        raise unreachable(endpoint, f"it does not tell its version: {error}") from error
+    version = answer.get("Version") if isinstance(answer, dict) else None
+    if not isinstance(version, str):
+        raise unreachable(endpoint, "what answers there tells no version")
+    return NodeStatus(state=State.RUNNING, version=buildkit_version(version))
+
+
+def reach(node: Node, cancel: Cancellation | None = None) -> None:
+    """Open a connection to BuildKit, and keep it for who asks next.
+
+    Raises:
+        EngineUnreachableError: No engine answers.
+        EngineError: The engine has no BuildKit.
+        CanceledError: ``cancel`` was turned.
+    """
+    kept = node.cache.get("opened")
+    if not isinstance(kept, _Opened) or not kept.usable:
+        node.cache["opened"] = _open(_endpoint(node), cancel)
+
+
+def connect(node: Node, cancel: Cancellation) -> Connection:
+    """Open a connection to BuildKit, or take the one that was kept.
+
+    Raises:
+        EngineUnreachableError: No engine answers.
+        ConnectError: The engine has no BuildKit.
+        CanceledError: ``cancel`` was turned.
+    """
+    endpoint = _endpoint(node)
+    reach(node, cancel)
+    opened = node.cache.pop("opened")
+    stream, direct = opened.take(), opened.direct
+
+    def open_session(headers: Headers) -> SocketStream:
+        return upgrade(endpoint, "/session", headers=headers, cancel=cancel)
+
+    return Connection(
+        stream=stream,
+        open_session=None if direct else open_session,
+        diagnostics=stream.last_words if isinstance(stream, PipeStream) else None,
+    )
+
+
+def _endpoint(node: Node) -> EngineEndpoint:
+    if node.engine is None:
+        raise ConnectError("docker driver requires docker API access")
+    return node.engine
+
+
+def _open(endpoint: EngineEndpoint, cancel: Cancellation | None) -> _Opened:
+    try:
+        return _Opened(upgrade(endpoint, "/grpc", cancel=cancel), direct=False)
+    except EngineError as error:
+        if error.status not in (404, 405):
+            raise
+        if not _speaks_grpc(endpoint, cancel):
+            raise EngineError(
+                f"the docker engine at {endpoint.host} has no BuildKit",
+                status=error.status,
+                hint="it is older than 18.09, or no Docker Engine; use another driver",
+            ) from error
+    return _Opened(dial(endpoint, cancel=cancel, protocol="h2"), direct=True)
+
+
+def _speaks_grpc(endpoint: EngineEndpoint, cancel: Cancellation | None) -> bool:
+    """Try on a connection of its own whether the engine's socket takes HTTP/2 as it is."""
+    try:
+        with Wait(_STATUS_SECONDS, cancel) as wait:
+            stream = dial(endpoint, timeout=_STATUS_SECONDS, cancel=cancel, protocol="h2")
+            try:
+                return _answers_settings(stream, wait)
+            finally:
+                stream.close()
+    except (OSError, EngineUnreachableError, OutOfTimeError):
+        return False
+
+
+def _answers_settings(stream: SocketStream, wait: Wait) -> bool:
+    stream.sendmsg([_PROBE])  # a few bytes on a new connection always fit
+    received = bytearray()
+    piece = bytearray(64)
+    while len(received) < 9:
+        if not stream.pending():
+            wait.until_ready(stream.fileno(), select.POLLIN)
+        try:
+            count = stream.recv_into(piece)
+        except BlockingIOError:
+            continue
+        if not count:
+            return False
+        received += piece[:count]
+    return received[3] == 4 and received[5:9] == bytes(4)

@@ -1,0 +1,121 @@
+"""Push an image through an engine whose BuildKit cannot: one with the classic image store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dockyard.cancellation import Cancellation
+from dockyard.driver import Image, Node, Progress, PushResult, Step
+from dockyard.engine.credential import Credentials
+from dockyard.errors import ConnectError, EngineError, InputError
+from dockyard_docker.layer import Layers
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_SILENCE = 300.0
+"""Seconds for which an engine may say nothing while it pushes."""
+
+
+def push(node: Node, image: Image, progress: Progress, cancel: Cancellation) -> PushResult:
+    """Push the image by each of its names, and give the digest that its registry knows.
+
+    Raises:
+        EngineError: The engine or the registry refuses.
+        CredentialError: The credentials for the registry cannot be had.
+        CanceledError: ``cancel`` was turned.
+    """
+    if node.engine is None:
+        raise ConnectError("docker driver requires docker API access")
+    if not image.names:
+        raise InputError("tag is needed when pushing to registry")
+    from dockyard_docker.client import api_client
+
+    credentials = image.credentials or Credentials({})
+    digests = []
+    with (
+        _translated(cancel),
+        api_client(node.engine, silence=_SILENCE, cancel=cancel) as client,
+    ):
+        for name in map(_tagged, image.names):
+            cancel.check()
+            login = _login(credentials, name, cancel)
+            with progress.step(f"pushing {name} with docker") as step:
+                digests.append(_push_one(client, name, login, step, cancel))
+    return PushResult(digest=digests[0])
+
+
+def _push_one(
+    client: APIClient, name: str, login: dict[str, str], step: Step, cancel: Cancellation
+) -> str:
+    repository, _, tag = name.rpartition(":")
+    layers = Layers(step, "pushing")
+    events = client.push(repository, tag, stream=True, decode=True, auth_config=login)
+    digest = ""
+    for event in events:
+        cancel.check()
+        if not isinstance(event, dict):
+            raise EngineError("the docker engine reports something else than JSON objects")
+        if event.get("error"):
+            raise EngineError(" ".join(str(event["error"]).split()))
+        digest = _pushed_digest(event) or digest
+        layers.take(event)
+    return _registry_digest(client, name, login) or digest
+
+
+def _registry_digest(client: APIClient, name: str, login: dict[str, str]) -> str:
+    """Ask the registry for the digest, through the engine."""
+    answer: object = client.inspect_distribution(  # type: ignore[no-untyped-call]  # not in the stubs
+        name, auth_config=login
+    )
+    descriptor = answer.get("Descriptor") if isinstance(answer, dict) else None
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    return digest if isinstance(digest, str) else ""
+
+
+def _pushed_digest(event: dict[str, Any]) -> str:
+    """Give the digest that the engine says it has pushed."""
+    detail = event.get("aux")
+    digest = detail.get("Digest") if isinstance(detail, dict) else None
+    return digest if isinstance(digest, str) else ""
+
+
+def _login(credentials: Credentials, name: str, cancel: Cancellation) -> dict[str, str]:
+    """Give what the engine shall log in to the name's registry with; empty for nobody."""
+    host, slash, _ = name.partition("/")
+    named = slash and (host == "localhost" or "." in host or ":" in host)
+    host = host if named and host != "index.docker.io" else "docker.io"
+    found = credentials.lookup(host, cancel=cancel)
+    if not found:
+        return {}
+    login = {"serveraddress": "https://index.docker.io/v1/" if host == "docker.io" else host}
+    if found.identity_token:
+        login["identitytoken"] = found.identity_token
+    elif found.registry_token:
+        login["registrytoken"] = found.registry_token
+    else:
+        login |= {"username": found.username, "password": found.secret}
+    return login
+
+
+def _tagged(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+@contextmanager
+def _translated(cancel: Cancellation) -> Iterator[None]:
+    """Turn what the docker package raises into our errors."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except APIError as error:
+        words = " ".join((error.explanation or str(error)).split())
+        raise EngineError(words, status=error.status_code) from error
+    except (DockerException, RequestException, HTTPError, OSError, ValueError) as error:
+        cancel.check()
+        raise EngineError(f"the docker engine broke off the push: {error}") from error

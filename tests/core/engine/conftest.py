@@ -1,0 +1,7 @@
+"""Fixtures of the engine tests."""
+
+from __future__ import annotations
+
+from support.peer import peers
+
+__all__ = ["peers"]

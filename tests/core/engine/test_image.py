@@ -1,0 +1,86 @@
+"""Images in an engine's store."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import Any
+
+import pytest
+from tools.engine import Engine
+
+from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.engine.image import MessageReader, find_image, load_archive, save_images
+from dockyard.errors import EngineError
+from support.archive import archive
+from support.peer import Peers, answering
+
+
+def test_messages_are_taken_apart_however_they_are_cut() -> None:
+    whole = b'{"status": "a"}\r\n{"status": "b"}\n\n{"status": "c"}'
+    for cut in range(len(whole)):
+        messages: list[dict[str, Any]] = []
+        reader = MessageReader(messages.append)
+
+        reader.feed(whole[:cut])
+        reader.feed(whole[cut:])
+        reader.end()
+
+        assert [message["status"] for message in messages] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"error": "no\\nspace", "errorDetail": {}}\n', "^no space$"),
+        (b"{\n", "malformed JSON"),
+        (b"[]\n", "something else than JSON objects"),
+        (b"x" * 2_000_000, "longer than 1 MiB"),
+    ],
+)
+def test_a_message_of_failure_and_no_message_at_all_are_errors(line: bytes, reason: str) -> None:
+    with pytest.raises(EngineError, match=reason):
+        MessageReader(lambda _: None).feed(line)
+
+
+def test_an_image_without_an_id_is_an_error(peers: Peers) -> None:
+    endpoint = peers.unix(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
+
+    with pytest.raises(EngineError, match="does not tell the id of image x"):
+        find_image(endpoint, "x")
+
+
+def test_a_real_engine_takes_an_archive_and_gives_it_back(engine: Engine) -> None:
+    endpoint = EngineEndpoint(host=engine.host)
+    messages: list[dict[str, Any]] = []
+
+    load_archive(
+        endpoint,
+        io.BytesIO(archive("dockyard-image:one", b"content of one")),
+        on_message=messages.append,
+    )
+    found = find_image(endpoint, "dockyard-image:one")
+
+    assert found.id.startswith("sha256:")
+    assert found.names == ("dockyard-image:one",)
+    assert any("Loaded image" in message.get("stream", "") for message in messages)
+    assert find_image(endpoint, found.id).id == found.id
+    with (
+        save_images(endpoint, ["dockyard-image:one"]) as saved,
+        tarfile.open(fileobj=io.BytesIO(saved.read())) as opened,
+    ):
+        assert "manifest.json" in opened.getnames()
+
+
+def test_a_real_engine_refuses_what_is_no_archive(engine: Engine) -> None:
+    with pytest.raises(EngineError):
+        load_archive(
+            EngineEndpoint(host=engine.host), io.BytesIO(b"garbage" * 999), on_message=print
+        )
+
+
+def test_a_real_engine_has_not_every_image(engine: Engine) -> None:
+    with pytest.raises(EngineError, match="(?i)dockyard-none") as caught:
+        find_image(EngineEndpoint(host=engine.host), "dockyard-none:x")
+
+    assert caught.value.status == 404
