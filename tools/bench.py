@@ -61,6 +61,9 @@ class Workload(NamedTuple):
 
 def run(reference: str | None, names: Sequence[str], pairs: int) -> None:
     """Measure the named workloads, all when none is named, and print the table."""
+    unknown = set(names) - set(WORKLOADS)
+    if unknown:
+        raise DevError(f"no such workload: {', '.join(sorted(unknown))}")
     chosen = {name: WORKLOADS[name] for name in names} if names else WORKLOADS
     environment.prepare()
     programs = {"dockyard": environment.program("docker-buildx")}

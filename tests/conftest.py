@@ -1,0 +1,28 @@
+"""What every test may ask for: real engines and a registry, started when first asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE_SECONDS = 300
+"""The time limit of a test on a real engine, which may be the one that has to start it."""
+
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # the tests start engines with what ./dev starts them with
+
+pytest_plugins = ("support.cli", "support.engines", "support.registry")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that reach a real engine or registry, and give them the time they need."""
+    from support.engines import ENGINE_FIXTURES
+
+    for item in items:
+        if ENGINE_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(ENGINE_SECONDS))
