@@ -1,0 +1,177 @@
+"""A ``buildkitd.toml`` as it is stored with a node: read once, its certificates taken along.
+
+Certificates that registries are configured with lie on this machine; the daemon needs copies and
+the paths of those, so the file is written anew. Comments don't survive that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from dockyard.errors import InputError
+
+FILE = "buildkitd.toml"
+_DAEMON_DIRECTORY = "/etc/buildkit"
+_READ_LIMIT = 1 << 20
+
+_Table = dict[str, Any]
+
+
+def load_config(path: Path, *, working_directory: Path) -> dict[str, bytes]:
+    """Read a configuration and everything it refers to.
+
+    Args:
+        path: The file.
+        working_directory: What relative certificate paths are relative to.
+
+    Returns:
+        The files to store, by their path below BuildKit's configuration directory.
+
+    Raises:
+        InputError: The file or a certificate cannot be read, or makes no sense.
+    """
+    import tomllib
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"buildkit configuration file not found: {path}: stat {path}: no such file or directory"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"failed to load buildkit configuration file: {path}: {_why(error)}"
+        ) from error
+    if len(data) > _READ_LIMIT:
+        raise InputError(
+            f"failed to load buildkit configuration file: {path}: longer than {_READ_LIMIT} bytes"
+        )
+    try:
+        values = tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise InputError(f"failed to load buildkit configuration file: {path}: {error}") from error
+    files = dict(_move_certificates(values, working_directory))
+    files[FILE] = format_toml(values).encode("utf-8")
+    return files
+
+
+def configured_entitlements(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Give the rights that a stored configuration gives to builds."""
+    if FILE not in files:
+        return ()
+    import tomllib
+
+    try:
+        found = tomllib.loads(files[FILE].decode("utf-8")).get("insecure-entitlements", [])
+    except ValueError:
+        return ()
+    return tuple(item for item in found if isinstance(item, str)) if isinstance(found, list) else ()
+
+
+def format_toml(values: Mapping[str, Any]) -> str:
+    """Write values as TOML, tables after plain keys."""
+    return "\n".join(_table_lines(values, ())) + "\n"
+
+
+def _move_certificates(values: _Table, here: Path) -> Iterator[tuple[str, bytes]]:
+    """Give the certificates to store, and change the configuration to name the copies."""
+    registries = values.get("registry", {})
+    if not isinstance(registries, dict):
+        raise InputError("invalid registry config: not a table")
+    for registry, settings in registries.items():
+        if not isinstance(settings, dict):
+            raise InputError(f'invalid registry config for "{registry}"')
+        directory = f"certs/{re.sub('[^a-zA-Z0-9.-]+', '_', registry)}"
+        if "ca" in settings:
+            paths = _texts(settings["ca"], registry)
+            settings["ca"] = [f"{_DAEMON_DIRECTORY}/{directory}/{Path(p).name}" for p in paths]
+            for path in paths:
+                yield f"{directory}/{Path(path).name}", _read(here / path, "CA")
+        for pair in _tables(settings.get("keypair", []), registry):
+            for kind in ("key", "cert"):
+                if kind in pair:
+                    (path,) = _texts([pair[kind]], registry)
+                    pair[kind] = f"{_DAEMON_DIRECTORY}/{directory}/{Path(path).name}"
+                    yield f"{directory}/{Path(path).name}", _read(here / path, kind)
+
+
+def _read(path: Path, kind: str) -> bytes:
+    try:
+        return path.read_bytes()[:_READ_LIMIT]
+    except OSError as error:
+        raise InputError(f"failed to read {kind} file: {path}: {_why(error)}") from error
+
+
+def _texts(value: object, registry: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InputError(f'invalid registry config for "{registry}"')
+    return value
+
+
+def _tables(value: object, registry: str) -> list[_Table]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InputError(f'invalid registry config for "{registry}"')
+    return value
+
+
+def _table_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    nested = {key: value for key, value in values.items() if _is_nested(value)}
+    for key, value in values.items():
+        if key not in nested:
+            yield f"{_key(key)} = {_inline(value)}"
+    for key, value in nested.items():
+        name = (*path, key)
+        header = ".".join(_key(part) for part in name)
+        for table in value if isinstance(value, list) else [value]:
+            yield ""
+            yield f"[[{header}]]" if isinstance(value, list) else f"[{header}]"
+            yield from _table_lines(table, name)
+
+
+def _is_nested(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, dict) for item in value)
+    return isinstance(value, dict)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Sequence):
+        return f"[{', '.join(_inline(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items())
+        return f"{{ {pairs} }}"
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    """Quote a text as TOML's basic strings are."""
+    marks = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return (
+        '"'
+        + "".join(
+            marks.get(mark)
+            or (f"\\u{ord(mark):04x}" if ord(mark) < 0x20 or ord(mark) == 0x7F else mark)
+            for mark in text
+        )
+        + '"'
+    )
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

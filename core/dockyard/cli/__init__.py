@@ -1,0 +1,1 @@
+"""The command line: ``dockyard``, and ``docker-buildx`` alone or as docker's plugin."""

@@ -1,0 +1,351 @@
+"""Docker's flag grammar on top of argparse.
+
+``--flag=value`` and ``--flag value``, ``-t value`` and ``-tvalue``, ``--push`` and
+``--push=false``, flags before, between and after arguments, no abbreviations. What stands on the
+command line is first brought into the one form that argparse can't misread (``--flag=value``
+for everything), with docker's words for what is wrong; argparse then converts and collects.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dockyard.cli.duration import parse_duration
+from dockyard.driver.option import boolean
+from dockyard.errors import FlagError, UsageError
+
+if TYPE_CHECKING:
+    from dockyard.cli.invocation import Invocation
+
+Options = argparse.Namespace
+"""Parsed flags by name, ``-`` written as ``_``, and the arguments as ``arguments``."""
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """One command, as its module offers it."""
+
+    usage: str = "[OPTIONS]"
+    """What stands after the command's name in its usage line."""
+    arguments: tuple[int, int | None] = (0, 0)
+    """How many arguments it takes, at least and at most; None is any number."""
+    flags: Callable[[CommandParser], None] = lambda _: None
+    """Declare the command's flags."""
+    run: Callable[[Invocation, Options], int]
+    """Do it; gives the exit code."""
+    has_builder_flag: bool = True
+    """Whether help shows ``--builder``; it is accepted everywhere."""
+
+
+@attrs.frozen(kw_only=True)
+class _Flag:
+    name: str
+    short: str
+    help: str
+    value: str
+    """What help calls the value; empty for a switch."""
+    shown_default: str
+    hidden: bool
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command."""
+
+    def __init__(self, path: str, usage: str, *, summary: str = "") -> None:
+        """Make a parser without any flag but ``--help``.
+
+        Args:
+            path: The command as a person types it, for example ``docker buildx ls``.
+            usage: What stands after that in the usage line.
+            summary: One line for help.
+        """
+        # A formatter that knows its width: argparse makes one for every flag, and they would
+        # all ask for the terminal's.
+        super().__init__(
+            prog=path,
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=partial(argparse.HelpFormatter, width=100),
+        )
+        self.path = path
+        self.usage_line = f"{path} {usage}".rstrip()
+        self.summary = summary
+        self._flags: dict[str, _Flag] = {}
+        self._shorts: dict[str, _Flag] = {}
+        self._values: dict[str, Any] = {}
+        self.switch("help", short="h", help="Print usage", hidden=True)
+
+    # --- declaring --------------------------------------------------------------------------
+
+    def switch(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002  # argparse calls it so
+        short: str = "",
+        default: bool | None = False,
+        hidden: bool = False,
+    ) -> None:
+        """Declare a flag that is on or off: ``--name``, ``--name=false``."""
+        shown = "true" if default else ""
+        self._declare(
+            _Flag(name=name, short=short, help=help, value="", shown_default=shown, hidden=hidden),
+            default=default,
+            type=_converter(name, short, boolean),
+        )
+
+    def text(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002  # argparse calls it so
+        short: str = "",
+        default: str = "",
+        value: str = "string",
+        choices: Sequence[str] = (),
+        hidden: bool = False,
+    ) -> None:
+        """Declare a flag with one text; the last one given counts."""
+        self._declare(
+            _Flag(
+                name=name,
+                short=short,
+                help=help,
+                value=value,
+                shown_default=f'"{default}"' if default else "",
+                hidden=hidden,
+            ),
+            default=default,
+            type=_converter(name, short, _chosen(choices)),
+        )
+
+    def texts(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002  # argparse calls it so
+        short: str = "",
+        value: str = "stringArray",
+        csv: bool = False,
+        hidden: bool = False,
+    ) -> None:
+        """Declare a flag that may be repeated; with ``csv`` each value is a comma list."""
+        self._declare(
+            _Flag(name=name, short=short, help=help, value=value, shown_default="", hidden=hidden),
+            action="extend",
+            default=[],
+            type=_converter(name, short, _fields if csv else _one),
+        )
+
+    def duration(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002  # argparse calls it so
+        default: str = "0s",
+        hidden: bool = False,
+    ) -> None:
+        """Declare a flag with a duration such as ``20s``; its value is in seconds."""
+        self._declare(
+            _Flag(
+                name=name,
+                short="",
+                help=help,
+                value="duration",
+                shown_default=default,
+                hidden=hidden,
+            ),
+            default=parse_duration(default),
+            type=_converter(name, "", parse_duration),
+        )
+
+    def _declare(self, flag: _Flag, default: object, **argument: Any) -> None:  # noqa: ANN401
+        self._flags[flag.name] = flag
+        if flag.short:
+            self._shorts[flag.short] = flag
+        name = flag.name.replace("-", "_")
+        # Not argparse's own defaults: it would parse those that are text.
+        self._values[name] = default
+        self.add_argument(f"--{flag.name}", dest=name, default=argparse.SUPPRESS, **argument)
+
+    # --- parsing ----------------------------------------------------------------------------
+
+    def parse(self, line: Sequence[str], arguments: tuple[int, int | None] = (0, None)) -> Options:
+        """Parse a command line.
+
+        Args:
+            line: What stands after the command's name.
+            arguments: How many arguments there may be, at least and at most.
+
+        Raises:
+            FlagError: A flag is unknown, lacks its value or has a wrong one.
+            UsageError: There are too few or too many arguments.
+        """
+        flags, rest = self._sort_out(line)
+        options = self.parse_args(flags, Options(**self._values))
+        options.arguments = rest
+        if not options.help:
+            self._check_count(len(rest), *arguments)
+        return options
+
+    def split_head(self, line: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Separate the flags in front from what begins with the first argument.
+
+        Raises:
+            FlagError: A flag is unknown or lacks its value.
+        """
+        words = list(line)
+        head: list[str] = []
+        while words and words[0].startswith("-") and words[0] not in {"-", "--"}:
+            word = words.pop(0)
+            head += [self._long(word, words)] if word.startswith("--") else self._short(word, words)
+        return head, words
+
+    def _sort_out(self, line: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Separate flags from arguments, and write every flag as ``--name=value``."""
+        words = list(line)
+        flags: list[str] = []
+        rest: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                rest += words
+                break
+            if word.startswith("--"):
+                flags.append(self._long(word, words))
+            elif word.startswith("-") and word != "-":
+                flags += self._short(word, words)
+            else:
+                rest.append(word)
+        return flags, rest
+
+    def _long(self, word: str, words: list[str]) -> str:
+        name, equals, value = word[2:].partition("=")
+        flag = self._flags.get(name)
+        if flag is None:
+            raise self._flag_error(f"unknown flag: --{name}", name)
+        if not equals and flag.value:
+            if not words:
+                raise self._flag_error(f"flag needs an argument: --{name}")
+            value = words.pop(0)
+        elif not equals:
+            value = "true"
+        return f"--{flag.name}={value}"
+
+    def _short(self, word: str, words: list[str]) -> list[str]:
+        found = []
+        letters = word[1:]
+        while letters:
+            flag = self._shorts.get(letters[0])
+            if flag is None:
+                raise self._flag_error(f"unknown shorthand flag: '{letters[0]}' in -{letters}")
+            rest = letters[1:]
+            if rest.startswith("="):
+                value, letters = rest[1:], ""
+            elif not flag.value:
+                value, letters = "true", rest
+            elif rest:
+                value, letters = rest, ""
+            elif words:
+                value, letters = words.pop(0), ""
+            else:
+                raise self._flag_error(f"flag needs an argument: '{letters[0]}' in {word}")
+            found.append(f"--{flag.name}={value}")
+        return found
+
+    def _check_count(self, count: int, least: int, most: int | None) -> None:
+        if count >= least and (most is None or count <= most):
+            return
+        if least == most:
+            wanted = f"requires {_count(least)}"
+        elif count < least:
+            wanted = f"requires at least {_count(least)}"
+        else:
+            wanted = f"requires at most {_count(most or 0)}"
+        program = self.path.split()[0]
+        raise UsageError(f"{program}: '{self.path}' {wanted}\n\n{self.short_usage()}")
+
+    def _flag_error(self, message: str, name: str = "") -> FlagError:
+        import difflib
+
+        near = difflib.get_close_matches(name, self._flags, n=1) if name else []
+        return FlagError(message, hint=f"did you mean --{near[0]}?" if near else None)
+
+    def error(self, message: str) -> Any:  # noqa: ANN401  # it never returns
+        """Turn what argparse itself objects to into our error."""
+        raise FlagError(message)
+
+    # --- help -------------------------------------------------------------------------------
+
+    def short_usage(self) -> str:
+        """Give the lines that an error about usage ends with."""
+        return f"Usage:  {self.usage_line}\n\nRun '{self.path} --help' for more information"
+
+    def shown_flags(self) -> list[_Flag]:
+        """Give the flags that help shows, by name."""
+        return sorted(
+            (flag for flag in self._flags.values() if not flag.hidden), key=lambda flag: flag.name
+        )
+
+    def help_text(self) -> str:
+        """Give the whole help of the command."""
+        shown = self.shown_flags()
+        lines = [f"Usage:  {self.usage_line}", "", self.summary]
+        if shown:
+            lines += ["", "Options:", *flag_lines(shown)]
+        return "\n".join(lines) + "\n"
+
+
+def flag_lines(flags: Sequence[_Flag]) -> list[str]:
+    """Give one aligned line of help for each flag."""
+    heads = []
+    for flag in flags:
+        short = f"-{flag.short}, " if flag.short else "    "
+        heads.append(f"  {short}--{flag.name} {flag.value}".rstrip())
+    width = max(map(len, heads)) + 3
+    return [
+        head.ljust(width)
+        + flag.help
+        + (f" (default {flag.shown_default})" if flag.shown_default else "")
+        for head, flag in zip(heads, flags, strict=True)
+    ]
+
+
+def _converter(name: str, short: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    spelled = f"-{short}, --{name}" if short else f"--{name}"
+
+    def convert(text: str) -> Any:  # noqa: ANN401  # whatever the flag holds
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise FlagError(f'invalid argument "{text}" for "{spelled}" flag: {error}') from error
+
+    return convert
+
+
+def _chosen(choices: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if choices and text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _one(text: str) -> list[str]:
+    return [text]
+
+
+def _fields(text: str) -> list[str]:
+    from dockyard.building.csvline import fields
+
+    return fields(text) if text else []
+
+
+def _count(number: int) -> str:
+    return f"{number} argument{'' if number == 1 else 's'}"

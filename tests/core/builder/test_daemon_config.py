@@ -1,0 +1,112 @@
+"""Tests for buildkitd.toml as it is stored."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockyard.builder.daemon_config import configured_entitlements, format_toml, load_config
+from dockyard.errors import InputError
+
+
+def load(folder: Path, text: str) -> dict[str, bytes]:
+    (folder / "my.toml").write_text(text)
+    return load_config(folder / "my.toml", working_directory=folder)
+
+
+def test_a_configuration_keeps_its_meaning(tmp_path: Path) -> None:
+    text = """
+        # a comment
+        debug = true
+        insecure-entitlements = ["network.host"]
+        [worker.oci]
+        max-parallelism = 4
+        [[worker.oci.gcpolicy]]
+        all = true
+        filters = ["type==a", "b"]
+    """
+
+    files = load(tmp_path, text)
+
+    assert list(files) == ["buildkitd.toml"]
+    assert tomllib.loads(files["buildkitd.toml"].decode()) == tomllib.loads(text)
+    assert configured_entitlements(files) == ("network.host",)
+
+
+def test_a_registrys_certificates_are_taken_along(tmp_path: Path) -> None:
+    for name in ("ca.pem", "k.pem", "c.pem"):
+        (tmp_path / name).write_text(name)
+
+    files = load(
+        tmp_path,
+        f"""
+        [registry."my.io:5000"]
+        ca = ["{tmp_path}/ca.pem"]
+        [[registry."my.io:5000".keypair]]
+        key = "k.pem"
+        cert = "c.pem"
+        """,
+    )
+
+    assert {path: files[path] for path in files if path != "buildkitd.toml"} == {
+        "certs/my.io_5000/ca.pem": b"ca.pem",
+        "certs/my.io_5000/k.pem": b"k.pem",
+        "certs/my.io_5000/c.pem": b"c.pem",
+    }
+    assert tomllib.loads(files["buildkitd.toml"].decode())["registry"]["my.io:5000"] == {
+        "ca": ["/etc/buildkit/certs/my.io_5000/ca.pem"],
+        "keypair": [
+            {
+                "key": "/etc/buildkit/certs/my.io_5000/k.pem",
+                "cert": "/etc/buildkit/certs/my.io_5000/c.pem",
+            }
+        ],
+    }
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nope.toml"
+
+    with pytest.raises(InputError) as caught:
+        load_config(path, working_directory=tmp_path)
+
+    assert str(caught.value) == (
+        f"buildkit configuration file not found: {path}: stat {path}: no such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("debug = ", "failed to load buildkit configuration file: .*: Invalid value"),
+        ("[registry]\nr = 1", 'invalid registry config for "r"'),
+        ("registry = 1", "invalid registry config"),
+        ('[registry.r]\nca = "x"', 'invalid registry config for "r"'),
+        ("[registry.r]\nkeypair = [1]", 'invalid registry config for "r"'),
+        ('[registry.r]\nca = ["gone.pem"]', "failed to read CA file: .*gone.pem: no such file"),
+        ('[[registry.r.keypair]]\nkey = "gone"', "failed to read key file: .*gone: no such file"),
+        ('[[registry.r.keypair]]\ncert = "gone"', "failed to read cert file: .*gone: no such file"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, text)
+
+
+_text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=10)
+_scalar = st.booleans() | st.integers(-(2**62), 2**62) | _text | st.floats(allow_nan=False)
+_values = st.recursive(
+    _scalar,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(_text, _values, max_size=4))
+def test_whatever_is_written_reads_as_the_same(values: dict[str, Any]) -> None:
+    assert tomllib.loads(format_toml(values)) == values
