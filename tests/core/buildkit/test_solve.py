@@ -373,15 +373,23 @@ def test_the_builds_own_error_is_preferred_to_that_of_its_status(
 def test_what_a_display_raises_comes_out_and_ends_the_build(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
+    begun = threading.Event()
+
     def hang(_request: Values, gone: threading.Event) -> Values:
+        begun.set()
         gone.wait(20)
         return {}
+
+    def status(_request: Values, gone: threading.Event) -> Iterator[Values]:
+        begun.wait(20)  # a call that is canceled before it begins is never seen
+        yield {"vertexes": [RUNNING]}
+        gone.wait(20)
 
     def broken(_update: StatusUpdate) -> None:
         raise BrokenPipeError
 
     daemon.solve = hang
-    daemon.status = say_and_hold({"vertexes": [RUNNING]})
+    daemon.status = status
 
     with pytest.raises(BrokenPipeError):
         solve(client, SolveRequest(), broken, Cancellation(), patience=QUICK)
