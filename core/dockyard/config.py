@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
+from attrs import define, field, frozen
 
 from dockyard.errors import ConfigError
 
@@ -20,7 +20,7 @@ _MAX_CONFIG = 16 << 20
 """Bytes of a ``config.json`` that are read; nobody's is longer."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TLSFlags:
     """What the global flags say of TLS; None where the flag was not given."""
 
@@ -33,7 +33,7 @@ class TLSFlags:
     key: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Owner:
     """Who shall own what we create: the person behind ``sudo``."""
 
@@ -41,12 +41,12 @@ class Owner:
     gid: int
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DockerConfig:
     """Docker's ``config.json``, parsed. Empty when there is no such file."""
 
     path: Path
-    values: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    values: Mapping[str, Any] = field(factory=dict, repr=False)
     """The file's content. It holds secrets."""
 
     @classmethod
@@ -119,7 +119,7 @@ class DockerConfig:
         return ConfigError(f"docker configuration {self.path}: {what}")
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Environment:
     """What surrounds one run: variables, directories, and the global flags about engines."""
 
@@ -134,8 +134,8 @@ class Environment:
     """``--host``; empty when it was not given."""
     docker_context: str = ""
     """``--context``; empty when it was not given."""
-    tls: TLSFlags = attrs.field(factory=TLSFlags)
-    _docker: DockerConfig | None = attrs.field(default=None, init=False, repr=False)
+    tls: TLSFlags = field(factory=TLSFlags)
+    _docker: DockerConfig | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def from_process(

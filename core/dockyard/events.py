@@ -7,10 +7,10 @@ Times are integers, nanoseconds since the epoch.
 
 from __future__ import annotations
 
-import attrs
+from attrs import frozen
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ProgressGroup:
     """Steps that a display shows as one."""
 
@@ -19,7 +19,7 @@ class ProgressGroup:
     weak: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Vertex:
     """One step of a build. A later value of the same digest replaces the earlier one whole."""
 
@@ -33,7 +33,7 @@ class Vertex:
     group: ProgressGroup | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class VertexStatus:
     """Progress inside a step. ``id`` is the text to show; ``name`` says what is being done."""
 
@@ -47,7 +47,7 @@ class VertexStatus:
     completed: int | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class VertexLog:
     """Output of a step, as raw bytes that may end in the middle of a line."""
 
@@ -58,7 +58,7 @@ class VertexLog:
     timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SourceInfo:
     """A source file that a warning or an error points into."""
 
@@ -67,7 +67,7 @@ class SourceInfo:
     language: str = ""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SourceRange:
     """Lines and characters of a source, lines counted from 1."""
 
@@ -77,7 +77,7 @@ class SourceRange:
     end_character: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class VertexWarning:
     """A warning that BuildKit or a frontend gave."""
 
@@ -90,7 +90,7 @@ class VertexWarning:
     ranges: tuple[SourceRange, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class StatusUpdate:
     """What became known at one moment of a build."""
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable
 
-import attrs
+from attrs import evolve, frozen
 
 from dockyard.errors import InputError
 
@@ -33,11 +33,13 @@ _MACHINES = {
 }
 """What the kernel calls a machine, where normalising the architecture does not suffice."""
 
-_COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
-_SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)((?:\+[A-Za-z0-9_.-]+)*)\))?")
+# Here and elsewhere patterns are texts where most runs do not need them: to compile one takes up to
+# a millisecond, and re remembers those that it has compiled.
+_COMPONENT = r"[A-Za-z0-9_.-]+"
+_SYSTEM = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)((?:\+[A-Za-z0-9_.-]+)*)\))?"
 
 
-@attrs.frozen
+@frozen
 class Platform:
     """One platform, normalised. Its text form is ``os/architecture[/variant]``."""
 
@@ -64,8 +66,8 @@ class Platform:
         parts = text.split("/")
         if len(parts) > 3:
             raise _invalid(text, "cannot parse platform specifier")
-        system = _SYSTEM.fullmatch(parts[0])
-        if system is None or not all(_COMPONENT.fullmatch(part) for part in parts[1:]):
+        system = re.fullmatch(_SYSTEM, parts[0])
+        if system is None or not all(re.fullmatch(_COMPONENT, part) for part in parts[1:]):
             raise _invalid(text, "each part of a platform is made of letters, digits, _, . and -")
         if len(parts) == 1:
             return cls._parse_lone(text, system)
@@ -101,7 +103,7 @@ class Platform:
         """Give the same platform in the spelling that manifests use."""
         system = self.os.lower()
         machine, variant = _normalise_machine(self.architecture.lower(), self.variant.lower())
-        return attrs.evolve(
+        return evolve(
             self,
             os={"macos": "darwin"}.get(system, system),
             architecture=machine,
@@ -134,7 +136,7 @@ def accepts(candidate: Platform) -> tuple[Platform, ...]:
         below = [*_arm64_below(variant), "arm/v8", "arm/v7", "arm/v6", "arm/v5"]
     names = [name.partition("/") for name in below]
     return candidate, *(
-        attrs.evolve(candidate, architecture=name, variant=variant) for name, _, variant in names
+        evolve(candidate, architecture=name, variant=variant) for name, _, variant in names
     )
 
 

@@ -73,8 +73,14 @@ def test_listing_builders_loads_no_client_library(tmp_path: Path) -> None:
         "assert dockyard(['ls']) == 0"
     )
     heavy = {"docker", "kubernetes", "grpc", "rich", "requests", "ssl", "asyncio", "google"}
+    # Each of these costs milliseconds, and comes in easily.
+    heavy |= {"argparse", "socket", "datetime", "importlib.metadata"}
+    heavy |= {"subprocess", "tempfile", "shutil", "logging", "email", "dataclasses", "http.client"}
 
-    assert heavy.isdisjoint(imported(code))
+    # Once before: only the second run finds the plugins in the cache.
+    for _ in range(2):
+        found = imported(code)
+    assert heavy.isdisjoint(found - imported("pass"))
 
 
 # --- version and metadata --------------------------------------------------------------------

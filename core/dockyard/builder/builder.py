@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
+from attrs import define, evolve, field
 
 from dockyard.builder.gather import Task, gather
 from dockyard.builder.group import NodeEntry, NodeGroup
@@ -35,7 +35,7 @@ TIMEOUT = 20.0
 """Seconds that loading builders may take when nobody says otherwise."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class NodeInfo:
     """One node of a builder, and as much of it as could be found out."""
 
@@ -67,14 +67,14 @@ class NodeInfo:
         return tuple(dict.fromkeys((*self.entry.platforms, *found)))
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Builder:
     """A builder and its nodes."""
 
     group: NodeGroup
     driver: str
     """Empty when it could not be decided."""
-    nodes: list[NodeInfo] = attrs.field(factory=list)
+    nodes: list[NodeInfo] = field(factory=list)
     error: DockyardError | None = None
     """Why the builder as a whole cannot be used."""
 
@@ -195,9 +195,9 @@ class BuilderLoader:
     ) -> list[NodeInfo]:
         if info.node is None:
             return [info]
-        node = attrs.evolve(info.node, driver="")
+        node = evolve(info.node, driver="")
         node.driver = self._serving_driver(node)
-        found = attrs.evolve(info, node=node)
+        found = evolve(info, node=node)
         if not data:
             return [found]
         return self._load_data(builder, found, cancel, deadline=deadline, data=data)
@@ -214,8 +214,7 @@ class BuilderLoader:
         ]
         if not serving:
             raise DriverError(
-                "no installed driver can use a docker context",
-                hint=self._manager.missing_hint(None),
+                "no installed driver can use a docker context", hint=self._manager.why_none()
             )
         for declared in sorted(serving, key=lambda declared: declared.priority):
             node.driver = declared.name
@@ -238,15 +237,15 @@ class BuilderLoader:
         try:
             status = self._manager.status(node)
         except DockyardError as error:
-            return [attrs.evolve(info, error=error)]
+            return [evolve(info, error=error)]
         if not status.dynamic:
-            return [self._ask(attrs.evolve(info, status=status), node, cancel, deadline)]
+            return [self._ask(evolve(info, status=status), node, cancel, deadline)]
         return [
             self._ask(
                 NodeInfo(
-                    entry=attrs.evolve(info.entry, name=pod.name, endpoint=pod.endpoint),
+                    entry=evolve(info.entry, name=pod.name, endpoint=pod.endpoint),
                     node=pod,
-                    status=attrs.evolve(status, dynamic=()),
+                    status=evolve(status, dynamic=()),
                 ),
                 pod,
                 cancel,
@@ -263,8 +262,8 @@ class BuilderLoader:
             workers, version = _workers(self._manager, node, cancel, deadline)
             features = self._manager.features(node, workers)
         except DockyardError as error:
-            return attrs.evolve(info, error=error)
-        return attrs.evolve(
+            return evolve(info, error=error)
+        return evolve(
             info, workers=workers, version=version or info.status.version, features=features
         )
 

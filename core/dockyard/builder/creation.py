@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
+from attrs import evolve, field, frozen
 
 from dockyard.builder.daemon_config import configured_entitlements, load_config
 from dockyard.builder.flags import with_default_flags
@@ -35,7 +35,7 @@ _TLS_REFUSAL = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Wish:
     """What a person wants a builder to be."""
 
@@ -48,12 +48,12 @@ class Wish:
     """The node to make or change; the next one when empty."""
     append: bool = False
     platforms: tuple[Platform, ...] = ()
-    options: Mapping[str, str] = attrs.field(factory=dict)
+    options: Mapping[str, str] = field(factory=dict)
     flags: tuple[str, ...] = ()
     config: Path | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Change:
     """What was written, and what had been there."""
 
@@ -199,7 +199,7 @@ class Creation:
         endpoint = old.endpoint
         if wish.endpoint is not None:
             endpoint = self._endpoint(wish.endpoint, declared, old.name)
-        return attrs.evolve(
+        return evolve(
             old,
             endpoint=endpoint,
             platforms=wish.platforms or old.platforms,
@@ -288,10 +288,10 @@ def parse_driver_options(fields: Sequence[str]) -> dict[str, str]:
         BuilderError: A field has no ``=``.
     """
     options = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
+    for text in fields:
+        key, equals, value = text.partition("=")
         if not equals:
-            raise BuilderError(f'invalid value "{field}", expecting k=v')
+            raise BuilderError(f'invalid value "{text}", expecting k=v')
         options[key] = value
     return options
 

@@ -103,8 +103,17 @@ class StateDirectory:
         finally:
             os.close(descriptor)
 
-    def replace(self, relative: str, data: bytes, *, mode: int = 0o600) -> None:
+    def replace(
+        self, relative: str, data: bytes, *, mode: int = 0o600, lasting: bool = True
+    ) -> None:
         """Put a file in place, whole or not at all.
+
+        Args:
+            relative: The file.
+            data: Its content.
+            mode: Its permissions.
+            lasting: Whether to wait until the disk has it. What every build writes and nobody
+                misses need not; then the file may be empty after the power failed.
 
         Raises:
             StoreError: A symbolic link or something else that is no regular file is in its
@@ -117,7 +126,7 @@ class StateDirectory:
         temporary = self.path / f".tmp-{file.name[:64]}-{os.getpid()}-{os.urandom(4).hex()}"
         try:
             with _as_store_error(file):
-                _write_new(temporary, data, mode)
+                _write_new(temporary, data, mode, lasting=lasting)
                 self._give(temporary)
                 temporary.rename(file)
         except BaseException:
@@ -179,13 +188,14 @@ def _refuse_irregular(file: Path) -> None:
         raise StoreError(f"{file} is not a regular file")
 
 
-def _write_new(file: Path, data: bytes, mode: int) -> None:
+def _write_new(file: Path, data: bytes, mode: int, *, lasting: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(file, flags, 0o600), "wb") as stream:
         stream.write(data)
         stream.flush()
         os.fchmod(stream.fileno(), mode)
-        os.fsync(stream.fileno())
+        if lasting:
+            os.fsync(stream.fileno())
 
 
 @contextmanager

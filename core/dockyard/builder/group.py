@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
+from attrs import evolve, field, frozen
 
 from dockyard.builder.name import check, node_name
 from dockyard.errors import BuilderError
 from dockyard.platforms import Platform
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeEntry:
     """What is kept of one node."""
 
@@ -21,17 +21,17 @@ class NodeEntry:
     """Where, in the driver's own terms."""
     platforms: tuple[Platform, ...] = ()
     """Only those that a person gave, normalised."""
-    options: Mapping[str, str] = attrs.field(factory=dict)
+    options: Mapping[str, str] = field(factory=dict)
     """Driver options as they were typed, unchecked."""
     flags: tuple[str, ...] = ()
     """Flags for buildkitd."""
-    files: Mapping[str, bytes] = attrs.field(factory=dict)
+    files: Mapping[str, bytes] = field(factory=dict)
     """Configuration files by their path."""
-    source: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
+    source: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
     """The JSON object the entry was read from. What was not changed is written back as it was."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeGroup:
     """A builder: one driver and an ordered list of nodes."""
 
@@ -42,7 +42,7 @@ class NodeGroup:
     nodes: tuple[NodeEntry, ...] = ()
     is_context: bool = False
     """Whether this is a docker context's builder, which is not stored."""
-    source: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
+    source: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
     """The JSON object the group was read from."""
 
     def node(self, name: str) -> NodeEntry | None:
@@ -65,7 +65,7 @@ class NodeGroup:
         others = nodes[:place] + nodes[place + 1 :]
         if any(other.endpoint == entry.endpoint for other in others):
             raise BuilderError(f"invalid duplicate endpoint {entry.endpoint}")
-        return attrs.evolve(
+        return evolve(
             self,
             nodes=tuple(
                 entry if node is entry else _without(node, entry.platforms) for node in nodes
@@ -83,7 +83,7 @@ class NodeGroup:
             raise BuilderError(f'node "{name}" not found for {self.name}')
         if len(self.nodes) == 1:
             raise BuilderError("can not leave last node, do you want to rm instance instead?")
-        return attrs.evolve(self, nodes=tuple(node for node in self.nodes if node is not leaving))
+        return evolve(self, nodes=tuple(node for node in self.nodes if node is not leaving))
 
     def next_node_name(self) -> str:
         """Give a node name that is not in use yet.
@@ -106,4 +106,4 @@ def _without(entry: NodeEntry, platforms: Iterable[Platform]) -> NodeEntry:
     if taken.isdisjoint(entry.platforms):
         return entry
     kept = tuple(platform for platform in entry.platforms if platform not in taken)
-    return attrs.evolve(entry, platforms=kept)
+    return evolve(entry, platforms=kept)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
+from attrs import frozen
 
 from dockyard.platforms import Platform, better, matches
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Assignment:
     """One node's share of a build."""
 

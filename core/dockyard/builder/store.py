@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import attrs
+from attrs import frozen
 
 from dockyard.builder.directory import StateDirectory
 from dockyard.builder.group import NodeGroup
@@ -21,10 +21,13 @@ from dockyard.builder.record import find, format_group, format_object, parse_gro
 from dockyard.config import Environment, Owner
 from dockyard.errors import StoreError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Listing:
     """All stored builders that can be read, and what is wrong with the others."""
 
@@ -33,7 +36,7 @@ class Listing:
     problems: tuple[StoreError, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class BuildRecord:
     """What is kept of a build, for tools that show past builds."""
 
@@ -191,13 +194,17 @@ class Records:
             StoreError: It cannot be written.
         """
         now = time.strftime(_TIME, time.gmtime())
-        self._directory.replace(f"activity/{_part(name)}", now.encode())
+        self._directory.replace(f"activity/{_part(name)}", now.encode(), lasting=False)
 
     def last_activity(self, name: str) -> datetime | None:
         """Tell when a builder was last used; None when that is not known."""
         try:
-            text = (self._directory.read(f"activity/{_part(name)}") or b"").decode()
-            return datetime.fromisoformat(text.strip()).astimezone(UTC)
+            text = (self._directory.read(f"activity/{_part(name)}") or b"").decode().strip()
+            if not text:
+                return None
+            from datetime import UTC, datetime
+
+            return datetime.fromisoformat(text).astimezone(UTC)
         except (StoreError, ValueError):
             return None
 
@@ -232,7 +239,7 @@ class Records:
         ):
             self._directory.replace("refs/version", b"2")
         file = f"refs/{_part(builder)}/{_part(node)}/{_part(ref)}"
-        self._directory.replace(file, format_object(values), mode=0o644)
+        self._directory.replace(file, format_object(values), mode=0o644, lasting=False)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -294,7 +301,7 @@ class Records:
         return all(isinstance(ref, str) and ref.rpartition("/")[2] in refs for ref in members)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class _Selection:
     key: str
     name: str
@@ -305,9 +312,9 @@ _BUILD_GROUPS = "refs/__group__"
 
 
 def _default_file(key: str) -> str:
-    from hashlib import sha256
+    import hashlib
 
-    return f"defaults/{sha256(key.encode()).hexdigest()[:20]}"
+    return f"defaults/{hashlib.sha256(key.encode()).hexdigest()[:20]}"
 
 
 def _part(name: str) -> str:

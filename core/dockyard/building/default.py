@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import attrs
+from attrs import define, field
 
 from dockyard.builder.store import BuildRecord
-from dockyard.building.engine_load import load_into_engine
 from dockyard.building.export import Export, ExportPlan, plan_exports
-from dockyard.building.frontend import frontend_attributes, frontend_for
+from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
+from dockyard.building.place import is_directory
 from dockyard.building.source import LocalDirectory, Source, open_source
-from dockyard.building.streamed_load import StreamedLoad
 from dockyard.buildkit import solve as buildkit
 from dockyard.cancellation import Cancellation
 from dockyard.driver import (
@@ -26,22 +25,22 @@ from dockyard.driver import (
     Progress,
 )
 from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.errors import CanceledError, DockyardError
+from dockyard.errors import CanceledError, DockyardError, OutputError
 from dockyard.events import StatusUpdate, VertexWarning
 from dockyard.fsutil.root import DirectoryRoot, Root, VirtualRoot
 from dockyard.plugin import hookimpl
 from dockyard.session.auth import RegistryAuth
 from dockyard.session.filesync import LocalSources
-from dockyard.session.output import DirectoryTarget, FileTarget, Outputs, StreamTarget, Target
 from dockyard.session.secrets import Secrets
 from dockyard.session.service import Attachable
 from dockyard.session.session import Session
-from dockyard.session.upload import Upload
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from dockyard.building.streamed_load import StreamedLoad
     from dockyard.building.workbench import Workbench
+    from dockyard.session.output import Outputs, Target
 
 _SESSION_GRACE = 1.0
 """Seconds for which a build goes on without its session."""
@@ -73,10 +72,12 @@ class Defaults:
         """Load an archive into an engine; an image without one is somebody else's business."""
         if image.stream is None:
             return None
+        from dockyard.building.engine_load import load_into_engine
+
         return load_into_engine(image.stream, engine, progress, cancel)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _NodeBuild:
     """One build on one node."""
 
@@ -85,9 +86,10 @@ class _NodeBuild:
     request: BuildRequest
     progress: Progress
     cancel: Cancellation
-    _ref: str = attrs.field(factory=buildkit.new_id, init=False)
-    _warnings: dict[VertexWarning, None] = attrs.field(factory=dict, init=False)
-    _load: StreamedLoad | None = attrs.field(default=None, init=False)
+    _ref: str = field(factory=buildkit.new_id, init=False)
+    _warnings: dict[VertexWarning, None] = field(factory=dict, init=False)
+    _load: StreamedLoad | None = field(default=None, init=False)
+    _outputs: Outputs | None = field(default=None, init=False)
 
     def run(self) -> BuildResult:
         """Solve, with everything around it, and give the result."""
@@ -102,10 +104,12 @@ class _NodeBuild:
             proxies=self._proxies(),
             source_date_epoch=self.workbench.environment.get("SOURCE_DATE_EPOCH"),
         )
+        check_text(attributes)
         node_id = self._save_record()
         try:
             session, more = self._session(source, plan, node_id)
             response = self._solve(session, frontend, {**attributes, **more}, plan)
+            self._check_outputs()
         except BaseException:
             if self._load is not None:
                 self._load.abandon()
@@ -164,6 +168,15 @@ class _NodeBuild:
             return session.lost
         return error
 
+    def _check_outputs(self) -> None:
+        """Believe the daemon that it is done only when what was to come is here."""
+        if self._outputs is None:
+            return
+        if self._outputs.failed is not None:
+            raise self._outputs.failed
+        for target in self._outputs.missing:
+            raise OutputError(f"BuildKit reports success, but sent no whole result for {target}")
+
     def _update(self, update: StatusUpdate) -> None:
         for warning in update.warnings:
             self._warnings.setdefault(warning)
@@ -191,8 +204,13 @@ class _NodeBuild:
             if export.comes_back
         }
         if targets:
-            attachables.append(Outputs(targets))
+            from dockyard.session.output import Outputs
+
+            self._outputs = Outputs(targets)
+            attachables.append(self._outputs)
         if source.archive is not None:
+            from dockyard.session.upload import Upload
+
             upload = Upload(source.archive.stream, source.archive.head)
             attributes["context"] = upload.url
             attachables.append(upload)
@@ -200,6 +218,8 @@ class _NodeBuild:
         return Session(shared_key=key, attachables=attachables), attributes
 
     def _target(self, export: Export) -> Target:
+        from dockyard.session.output import DirectoryTarget, FileTarget, StreamTarget
+
         output = export.output
         if output.is_load:
             return StreamTarget(stream=self._streamed_load(export), closes=True)
@@ -211,6 +231,8 @@ class _NodeBuild:
         return DirectoryTarget(path=path) if export.type == "local" else FileTarget(path=path)
 
     def _streamed_load(self, export: Export) -> BinaryIO:
+        from dockyard.building.streamed_load import StreamedLoad
+
         contexts = self.workbench.contexts
         name = export.output.attributes.get("context", "")
         engine = contexts.get(name) if name else contexts.current()
@@ -229,7 +251,7 @@ class _NodeBuild:
         place = self.request.build_context
         dockerfile = self.request.dockerfile or "Dockerfile"
         directory = Path(self.request.working_directory, place)
-        if place != "-" and directory.is_dir():
+        if place != "-" and is_directory(directory):
             place = str(directory.resolve())
             if self.request.dockerfile is None:
                 dockerfile = str(Path(place, dockerfile))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import attrs
+from attrs import evolve, frozen
 
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
 
 _NAMED = frozenset({"image", "oci", "docker"})
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Export:
     """One exporter to ask the daemon for, and where its data goes."""
 
@@ -27,7 +27,7 @@ class Export:
         return self.type in {"local", "tar", "oci", "docker"}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ExportPlan:
     """What to do with a build's result."""
 
@@ -49,7 +49,7 @@ def default_outputs(request: BuildRequest, features: NodeFeatures, *, load: bool
     """
     if request.outputs or not load or not features.has(Feature.AUTO_LOAD):
         return request
-    return attrs.evolve(request, outputs=(Output(type="docker"),))
+    return evolve(request, outputs=(Output(type="docker"),))
 
 
 def plan_exports(request: BuildRequest, features: NodeFeatures) -> ExportPlan:
@@ -91,7 +91,7 @@ def _merged(exports: Sequence[Export]) -> tuple[Export, ...]:
             others.append(export)
         elif export.type in merged:
             first = merged[export.type]
-            merged[export.type] = attrs.evolve(
+            merged[export.type] = evolve(
                 first, attributes={**first.attributes, **export.attributes}
             )
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import attrs
+from attrs import frozen
 
 from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
 from dockyard.errors import InputError, UnsupportedFeatureError
@@ -12,7 +12,7 @@ from dockyard.errors import InputError, UnsupportedFeatureError
 _LEARN = "https://docs.docker.com/go"
 
 
-@attrs.frozen
+@frozen
 class Need:
     """Something that a request needs, in the words of the refusal."""
 
@@ -21,7 +21,7 @@ class Need:
     page: str
 
 
-@attrs.frozen
+@frozen
 class Alternative:
     """A builder of the user's that might do what the chosen one cannot."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from dockyard.driver import BuildRequest, CacheEntry, NodeFeatures
 from dockyard.errors import InputError
+from dockyard.fsutil.name import display
 
 _SYNTAX = "BUILDKIT_SYNTAX"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "FTP_PROXY")
@@ -57,6 +58,22 @@ def frontend_attributes(
     if request.cache_from:
         attributes["cache-imports"] = _cache_imports(request.cache_from)
     return attributes
+
+
+def check_text(attributes: Mapping[str, str]) -> None:
+    """Make sure that the attributes can be sent.
+
+    Raises:
+        InputError: One is not UTF-8, as text from a command line may be; says which.
+    """
+    for name, value in attributes.items():
+        try:
+            name.encode()
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{display(name)} cannot be sent, it is not valid UTF-8: {display(value)}"
+            ) from error
 
 
 def _steps(request: BuildRequest) -> dict[str, str]:

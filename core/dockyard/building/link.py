@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import attrs
+from attrs import frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node, NodeFeatures
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dockyard.plugin.manager import PluginManager
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Link:
     """A connection to a node's BuildKit, and what the node can do."""
 

@@ -9,7 +9,7 @@ from dockyard.building.csvline import fields, pairs
 from dockyard.driver import CacheEntry
 from dockyard.errors import InputError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_SIZE = r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?"
 _ULIMITS = (
     "core cpu data fsize locks memlock msgqueue nice nofile nproc "
     "rss rtprio rttime sigpending stack"
@@ -55,7 +55,7 @@ def parse_size(value: str, flag: str) -> int:
     Raises:
         InputError: It is no size.
     """
-    match = _SIZE.fullmatch(value.strip())
+    match = re.fullmatch(_SIZE, value.strip())
     if match is None:
         raise InputError(
             f'invalid argument "{value}" for "--{flag}" flag: invalid size: \'{value}\''

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import attrs
+from attrs import evolve
 
 from dockyard.building.csvline import fields, pairs
+from dockyard.building.place import DIRECTORY, MISSING, NO_DIRECTORY, state
 from dockyard.driver import Output
 from dockyard.errors import InputError
 
@@ -81,7 +82,7 @@ def check_outputs(
 def _with_push(outputs: list[Output]) -> list[Output]:
     found = any(output.type == "image" for output in outputs)
     pushed = [
-        attrs.evolve(output, attributes={"unpack": "false", **output.attributes, "push": "true"})
+        evolve(output, attributes={"unpack": "false", **output.attributes, "push": "true"})
         if output.type == "image"
         else output
         for output in outputs
@@ -95,13 +96,13 @@ def _checked(output: Output, working_directory: Path) -> Output:
     if output.type == "local":
         return _checked_local(output, working_directory)
     if output.type in {"tar", "oci"} and not output.dest:
-        return attrs.evolve(output, dest="-")
+        return evolve(output, dest="-")
     if output.type not in _STREAMED or not output.dest or output.dest == "-":
         return output
     path = working_directory / output.dest
-    if path.is_dir():
+    if state(path) == DIRECTORY:
         raise InputError(f"destination file {output.dest} is a directory")
-    return attrs.evolve(output, dest=str(path))
+    return evolve(output, dest=str(path))
 
 
 def _checked_local(output: Output, working_directory: Path) -> Output:
@@ -115,6 +116,9 @@ def _checked_local(output: Output, working_directory: Path) -> Output:
             raise InputError("local exporter mode=delete is not supported yet")
         raise InputError(f'invalid local exporter mode "{mode}"')
     path = working_directory / output.dest
-    if path.exists() and not path.is_dir():
+    found = state(path)
+    if found == NO_DIRECTORY:
         raise InputError(f"destination directory {output.dest} is a file")
-    return attrs.evolve(output, dest=str(path))
+    if found not in {DIRECTORY, MISSING}:
+        raise InputError(f"destination directory {output.dest} {found}")
+    return evolve(output, dest=str(path))

@@ -9,13 +9,13 @@ from dockyard.errors import InputError
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-_REFERENCE = re.compile(
+_REFERENCE = (
+    r"(?a)"
     rf"(?P<name>(?:(?P<domain>{_DOMAIN})/)?{_COMPONENT}(?:/{_COMPONENT})*)"
     r"(?::(?P<tag>[\w][\w.-]{0,127}))?"
-    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
-    re.ASCII,
+    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
 )
-_HEX = re.compile(r"[a-f0-9]{64}")
+_HEX = r"[a-f0-9]{64}"
 
 
 def check_tag(tag: str) -> str:
@@ -24,9 +24,9 @@ def check_tag(tag: str) -> str:
     Raises:
         InputError: It is none.
     """
-    match = _REFERENCE.fullmatch(tag)
+    match = re.fullmatch(_REFERENCE, tag)
     if match is None:
-        if _REFERENCE.fullmatch(tag.lower()):
+        if re.fullmatch(_REFERENCE, tag.lower()):
             raise InputError(
                 f'invalid tag "{tag}": repository name must be lowercase',
             )
@@ -35,7 +35,7 @@ def check_tag(tag: str) -> str:
         raise InputError(
             f'invalid tag "{tag}": repository name must not be more than 255 characters'
         )
-    if _HEX.fullmatch(tag):
+    if re.fullmatch(_HEX, tag):
         raise InputError(
             f'invalid tag "{tag}": cannot specify 64-byte hexadecimal strings as a repository name'
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
+from attrs import evolve, frozen
 
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import resolve, resolve_declared
@@ -87,9 +87,11 @@ def run_build(
     finally:
         for node in usable_nodes(builder):
             workbench.links.close(node)
+        for problem in workbench.manager.problems:
+            warn(str(problem))
 
 
-@attrs.frozen
+@frozen
 class _Run:
     workbench: Workbench
     builder: Builder
@@ -122,7 +124,7 @@ class _Run:
                 "which is not supported yet",
                 hint="build each platform on its own",
             )
-        return nodes[shares[0].node], attrs.evolve(request, platforms=shares[0].platforms)
+        return nodes[shares[0].node], evolve(request, platforms=shares[0].platforms)
 
     def _worker_platforms(self, node: Node) -> tuple[Platform, ...]:
         workers = self._link(node).client.workers()
@@ -208,5 +210,5 @@ class _Run:
             pushed = manager.push(node, image, self.progress, self.cancel)
             if pushed.digest:
                 response = {**result.response, "containerimage.digest": pushed.digest}
-                return attrs.evolve(result, response=response)
+                return evolve(result, response=response)
         return result

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-import attrs
+from attrs import field, frozen
 
+from dockyard.building.place import MISSING, is_directory, is_fifo, state
 from dockyard.driver import BuildRequest
 from dockyard.errors import ContextError, InputError
+from dockyard.fsutil.name import display
 
 _HEAD = 1024
 _DOCKERFILE_LIMIT = 16 << 20
 _ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\x00")
-_REMOTE = re.compile(r"(?:https?|git|ssh)://|github\.com/|[a-zA-Z0-9_.-]+@[a-zA-Z0-9.-]+:")
-_GIT = re.compile(
-    r"(?:git|ssh)://|github\.com/|[a-zA-Z0-9_.-]+@[a-zA-Z0-9.-]+:|https?://[^?#]*\.git(?:[?#]|$)"
-)
+_REMOTE = r"(?:https?|git|ssh)://|github\.com/|[a-zA-Z0-9_.-]+@[a-zA-Z0-9.-]+:"
+_GIT = r"(?:git|ssh)://|github\.com/|[a-zA-Z0-9_.-]+@[a-zA-Z0-9.-]+:|https?://[^?#]*\.git(?:[?#]|$)"
 
 LocalDirectory = Path | Mapping[str, bytes]
 """A directory on this machine, or one that exists only as names and contents."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Archive:
     """A context that comes as an archive through ``stdin``."""
 
@@ -33,13 +35,13 @@ class Archive:
     """What was already read of it."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Source:
     """A build's context and Dockerfile, ready to be offered to BuildKit."""
 
-    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: Mapping[str, str] = field(factory=dict)
     """For the frontend."""
-    directories: Mapping[str, LocalDirectory] = attrs.field(factory=dict)
+    directories: Mapping[str, LocalDirectory] = field(factory=dict)
     """What the session serves, by name."""
     archive: Archive | None = None
     key: str = ""
@@ -65,15 +67,12 @@ def open_source(request: BuildRequest) -> Source:
         return _from_stdin(request)
     working_directory = Path(request.working_directory)
     directory = working_directory / request.build_context
-    if directory.is_dir():
+    if is_directory(directory):
         return _from_directory(request, directory)
-    if _REMOTE.match(request.build_context):
+    if re.match(_REMOTE, request.build_context):
         return _from_remote(request)
-    if directory.exists():
-        raise ContextError(
-            f'unable to prepare context: path "{request.build_context}" is not a directory'
-        )
-    raise ContextError(f'unable to prepare context: path "{request.build_context}" not found')
+    shown = display(request.build_context)
+    raise ContextError(f"unable to prepare context: path {shown} {state(directory)}")
 
 
 def is_archive(head: bytes) -> bool:
@@ -103,6 +102,7 @@ def _from_stdin(request: BuildRequest) -> Source:
 def _from_directory(request: BuildRequest, directory: Path) -> Source:
     directory = directory.resolve()
     key = directory.name
+    _check_ignore_file(directory / ".dockerignore")
     if request.dockerfile == "-":
         stream = _stdin(request)
         return Source(
@@ -114,6 +114,7 @@ def _from_directory(request: BuildRequest, directory: Path) -> Source:
             key=key,
         )
     dockerfile = _find_dockerfile(request, directory)
+    _check_ignore_file(dockerfile.with_name(f"{dockerfile.name}.dockerignore"))
     return Source(
         attributes={"filename": dockerfile.name},
         directories={"context": directory, "dockerfile": dockerfile.parent},
@@ -123,7 +124,7 @@ def _from_directory(request: BuildRequest, directory: Path) -> Source:
 
 def _from_remote(request: BuildRequest) -> Source:
     attributes = {"context": request.build_context}
-    if _GIT.match(request.build_context) and "?" in request.build_context:
+    if re.match(_GIT, request.build_context) and "?" in request.build_context:
         attributes["frontend.caps"] = "moby.buildkit.frontend.gitquerystring"
     dockerfile = request.dockerfile
     if dockerfile is None:
@@ -149,7 +150,7 @@ def _from_remote(request: BuildRequest) -> Source:
 def _find_dockerfile(request: BuildRequest, directory: Path) -> Path:
     if request.dockerfile is None:
         default, lower = directory / "Dockerfile", directory / "dockerfile"
-        if not default.exists() and lower.exists():
+        if state(default) == MISSING and state(lower) != MISSING:
             return lower
         _check_file(default, "Dockerfile")
         return default
@@ -167,17 +168,30 @@ def _find_dockerfile(request: BuildRequest, directory: Path) -> Path:
 def _check_file(path: Path, shown: str) -> None:
     """Say what the daemon would say, without asking it."""
     try:
-        with path.open("rb") as file:
-            file.read(1)
-    except FileNotFoundError as error:
-        raise ContextError(
-            f"failed to solve: failed to read dockerfile: open {shown}: no such file or directory"
-        ) from error
+        # Not blocking: what stands there may be a FIFO.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ContextError(
-            f"failed to solve: failed to read dockerfile: open {shown}: {reason}"
-        ) from error
+        raise _unreadable(shown, (error.strerror or str(error)).lower()) from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise _unreadable(shown, "is a directory")
+    if not stat.S_ISREG(mode):
+        raise _unreadable(shown, "not a regular file", hint="pipe it in, with -f -")
+
+
+def _check_ignore_file(path: Path) -> None:
+    """Keep back a FIFO, which the daemon would open and wait at for ever."""
+    if is_fifo(path):
+        raise ContextError(f"failed to solve: failed to read {path.name}: not a regular file")
+
+
+def _unreadable(shown: str, reason: str, hint: str | None = None) -> ContextError:
+    return ContextError(
+        f"failed to solve: failed to read dockerfile: open {shown}: {reason}", hint=hint
+    )
 
 
 def _stdin(request: BuildRequest) -> BinaryIO:

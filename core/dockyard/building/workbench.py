@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+from attrs import define
 
 from dockyard.builder.store import Store
 from dockyard.building.link import Links
@@ -12,7 +12,7 @@ from dockyard.engine.credential import Credentials
 from dockyard.plugin.manager import PluginManager
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Workbench:
     """Made once; used by any number of builds, also at the same time."""
 

@@ -12,7 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
+from attrs import frozen
 
 from dockyard.events import SourceInfo, SourceRange
 from dockyard.wire.codec import CodecError, decode
@@ -22,7 +22,7 @@ _PREFIX = "github.com/moby/buildkit/"
 _RULE = "-" * 20
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Details:
     """The readable part of a status's details, outermost error first."""
 

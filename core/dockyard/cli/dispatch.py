@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-import attrs
+from attrs import evolve, field, frozen
 
 from dockyard.cli.invocation import Invocation, Mode
 from dockyard.cli.parser import Command, CommandParser, flag_lines
@@ -35,7 +35,7 @@ _ALIASES = {"b": "build"}
 _DEPRECATED_AS_BUILDX = frozenset({"install", "uninstall"})
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class _Globals:
     """What stood on the command line before the command."""
 
@@ -45,7 +45,7 @@ class _Globals:
     docker_config: str | None = None
     host: str | None = None
     docker_context: str | None = None
-    tls: TLSFlags = attrs.field(factory=TLSFlags)
+    tls: TLSFlags = field(factory=TLSFlags)
 
 
 def run(line: Sequence[str], mode: Mode) -> int:
@@ -118,7 +118,7 @@ def _split(line: Sequence[str], mode: Mode) -> tuple[_Globals, list[str]]:
     if rest[:1] != ["buildx"]:
         return theirs, rest
     ours, rest = _take_flags(rest[1:], _root_parser(mode))
-    return attrs.evolve(
+    return evolve(
         theirs,
         builder=ours.builder,
         debug=ours.debug or theirs.debug,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
+from attrs import frozen
 
 from dockyard.builder.builder import Builder, NodeInfo
 from dockyard.driver import GCPolicy
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _MAIN_PLATFORMS = (
     "linux/amd64",
@@ -35,7 +37,7 @@ HEADERS = {
 }
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Listed:
     """A builder to be listed."""
 

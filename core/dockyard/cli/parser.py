@@ -1,19 +1,18 @@
-"""Docker's flag grammar on top of argparse.
+"""Docker's flag grammar.
 
 ``--flag=value`` and ``--flag value``, ``-t value`` and ``-tvalue``, ``--push`` and
-``--push=false``, flags before, between and after arguments, no abbreviations. What stands on the
-command line is first brought into the one form that argparse can't misread (``--flag=value``
-for everything), with docker's words for what is wrong; argparse then converts and collects.
+``--push=false``, flags before, between and after arguments, no abbreviations, and docker's words
+for what is wrong. None of argparse is in that grammar, and to import it and declare a build's
+flags with it took as long as the rest of this package.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import attrs
+from attrs import frozen
 
 from dockyard.cli.duration import parse_duration
 from dockyard.driver.option import boolean
@@ -22,11 +21,11 @@ from dockyard.errors import FlagError, UsageError
 if TYPE_CHECKING:
     from dockyard.cli.invocation import Invocation
 
-Options = argparse.Namespace
+Options = SimpleNamespace
 """Parsed flags by name, ``-`` written as ``_``, and the arguments as ``arguments``."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Command:
     """One command, as its module offers it."""
 
@@ -42,7 +41,7 @@ class Command:
     """Whether help shows ``--builder``; it is accepted everywhere."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class _Flag:
     name: str
     short: str
@@ -53,7 +52,7 @@ class _Flag:
     hidden: bool
 
 
-class CommandParser(argparse.ArgumentParser):
+class CommandParser:
     """The parser of one command."""
 
     def __init__(self, path: str, usage: str, *, summary: str = "") -> None:
@@ -64,20 +63,14 @@ class CommandParser(argparse.ArgumentParser):
             usage: What stands after that in the usage line.
             summary: One line for help.
         """
-        # A formatter that knows its width: argparse makes one for every flag, and they would
-        # all ask for the terminal's.
-        super().__init__(
-            prog=path,
-            add_help=False,
-            allow_abbrev=False,
-            formatter_class=partial(argparse.HelpFormatter, width=100),
-        )
         self.path = path
         self.usage_line = f"{path} {usage}".rstrip()
         self.summary = summary
         self._flags: dict[str, _Flag] = {}
         self._shorts: dict[str, _Flag] = {}
-        self._values: dict[str, Any] = {}
+        self._defaults: dict[str, Any] = {}
+        self._parse: dict[str, Callable[[str], Any]] = {}
+        self._repeated: set[str] = set()
         self.switch("help", short="h", help="Print usage", hidden=True)
 
     # --- declaring --------------------------------------------------------------------------
@@ -86,7 +79,7 @@ class CommandParser(argparse.ArgumentParser):
         self,
         name: str,
         *,
-        help: str,  # noqa: A002  # argparse calls it so
+        help: str,  # noqa: A002  # as everywhere
         short: str = "",
         default: bool | None = False,
         hidden: bool = False,
@@ -96,14 +89,14 @@ class CommandParser(argparse.ArgumentParser):
         self._declare(
             _Flag(name=name, short=short, help=help, value="", shown_default=shown, hidden=hidden),
             default=default,
-            type=_converter(name, short, boolean),
+            parse=_converter(name, short, boolean),
         )
 
     def text(
         self,
         name: str,
         *,
-        help: str,  # noqa: A002  # argparse calls it so
+        help: str,  # noqa: A002  # as everywhere
         short: str = "",
         default: str = "",
         value: str = "string",
@@ -121,14 +114,14 @@ class CommandParser(argparse.ArgumentParser):
                 hidden=hidden,
             ),
             default=default,
-            type=_converter(name, short, _chosen(choices)),
+            parse=_converter(name, short, _chosen(choices)),
         )
 
     def texts(
         self,
         name: str,
         *,
-        help: str,  # noqa: A002  # argparse calls it so
+        help: str,  # noqa: A002  # as everywhere
         short: str = "",
         value: str = "stringArray",
         csv: bool = False,
@@ -137,16 +130,16 @@ class CommandParser(argparse.ArgumentParser):
         """Declare a flag that may be repeated; with ``csv`` each value is a comma list."""
         self._declare(
             _Flag(name=name, short=short, help=help, value=value, shown_default="", hidden=hidden),
-            action="extend",
-            default=[],
-            type=_converter(name, short, _fields if csv else _one),
+            default=(),
+            parse=_converter(name, short, _fields if csv else _one),
         )
+        self._repeated.add(name)
 
     def duration(
         self,
         name: str,
         *,
-        help: str,  # noqa: A002  # argparse calls it so
+        help: str,  # noqa: A002  # as everywhere
         default: str = "0s",
         hidden: bool = False,
     ) -> None:
@@ -161,17 +154,15 @@ class CommandParser(argparse.ArgumentParser):
                 hidden=hidden,
             ),
             default=parse_duration(default),
-            type=_converter(name, "", parse_duration),
+            parse=_converter(name, "", parse_duration),
         )
 
-    def _declare(self, flag: _Flag, default: object, **argument: Any) -> None:  # noqa: ANN401
+    def _declare(self, flag: _Flag, *, default: object, parse: Callable[[str], Any]) -> None:
         self._flags[flag.name] = flag
         if flag.short:
             self._shorts[flag.short] = flag
-        name = flag.name.replace("-", "_")
-        # Not argparse's own defaults: it would parse those that are text.
-        self._values[name] = default
-        self.add_argument(f"--{flag.name}", dest=name, default=argparse.SUPPRESS, **argument)
+        self._defaults[flag.name] = default
+        self._parse[flag.name] = parse
 
     # --- parsing ----------------------------------------------------------------------------
 
@@ -187,11 +178,19 @@ class CommandParser(argparse.ArgumentParser):
             UsageError: There are too few or too many arguments.
         """
         flags, rest = self._sort_out(line)
-        options = self.parse_args(flags, Options(**self._values))
-        options.arguments = rest
-        if not options.help:
+        values = dict(self._defaults)
+        for name in self._repeated:
+            values[name] = []
+        for name, text in flags:
+            value = self._parse[name](text)
+            if name in self._repeated:
+                values[name] += value
+            else:
+                values[name] = value
+        if not values["help"]:
             self._check_count(len(rest), *arguments)
-        return options
+        named = {name.replace("-", "_"): value for name, value in values.items()}
+        return Options(**named, arguments=rest)
 
     def split_head(self, line: Sequence[str]) -> tuple[list[str], list[str]]:
         """Separate the flags in front from what begins with the first argument.
@@ -203,13 +202,14 @@ class CommandParser(argparse.ArgumentParser):
         head: list[str] = []
         while words and words[0].startswith("-") and words[0] not in {"-", "--"}:
             word = words.pop(0)
-            head += [self._long(word, words)] if word.startswith("--") else self._short(word, words)
+            found = [self._long(word, words)] if word.startswith("--") else self._short(word, words)
+            head += (f"--{name}={value}" for name, value in found)
         return head, words
 
-    def _sort_out(self, line: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Separate flags from arguments, and write every flag as ``--name=value``."""
+    def _sort_out(self, line: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+        """Separate flags, as names and texts, from arguments."""
         words = list(line)
-        flags: list[str] = []
+        flags: list[tuple[str, str]] = []
         rest: list[str] = []
         while words:
             word = words.pop(0)
@@ -224,7 +224,7 @@ class CommandParser(argparse.ArgumentParser):
                 rest.append(word)
         return flags, rest
 
-    def _long(self, word: str, words: list[str]) -> str:
+    def _long(self, word: str, words: list[str]) -> tuple[str, str]:
         name, equals, value = word[2:].partition("=")
         flag = self._flags.get(name)
         if flag is None:
@@ -235,9 +235,9 @@ class CommandParser(argparse.ArgumentParser):
             value = words.pop(0)
         elif not equals:
             value = "true"
-        return f"--{flag.name}={value}"
+        return flag.name, value
 
-    def _short(self, word: str, words: list[str]) -> list[str]:
+    def _short(self, word: str, words: list[str]) -> list[tuple[str, str]]:
         found = []
         letters = word[1:]
         while letters:
@@ -255,7 +255,7 @@ class CommandParser(argparse.ArgumentParser):
                 value, letters = words.pop(0), ""
             else:
                 raise self._flag_error(f"flag needs an argument: '{letters[0]}' in {word}")
-            found.append(f"--{flag.name}={value}")
+            found.append((flag.name, value))
         return found
 
     def _check_count(self, count: int, least: int, most: int | None) -> None:
@@ -275,10 +275,6 @@ class CommandParser(argparse.ArgumentParser):
 
         near = difflib.get_close_matches(name, self._flags, n=1) if name else []
         return FlagError(message, hint=f"did you mean --{near[0]}?" if near else None)
-
-    def error(self, message: str) -> Any:  # noqa: ANN401  # it never returns
-        """Turn what argparse itself objects to into our error."""
-        raise FlagError(message)
 
     # --- help -------------------------------------------------------------------------------
 

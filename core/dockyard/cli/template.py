@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
+from attrs import define, field
 
 from dockyard.errors import InputError
 
@@ -84,12 +84,12 @@ def _plain(text: str) -> str:
     return text
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Parser:
     """Parses what stands between the braces."""
 
     body: str
-    tokens: list[tuple[str, str]] = attrs.field(factory=list, init=False)
+    tokens: list[tuple[str, str]] = field(factory=list, init=False)
 
     def parse(self) -> _Evaluate:
         self.tokens = self._tokens()

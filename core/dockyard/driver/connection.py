@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import attrs
+from attrs import define
 
 Buffer = bytes | bytearray | memoryview
 Headers = Sequence[tuple[str, str]]
@@ -39,7 +39,7 @@ class ByteStream(Protocol):
         ...
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Connection:
     """An open connection to BuildKit's gRPC API. Closing it is the receiver's duty."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import attrs
+from attrs import frozen
 
 
 class Feature(StrEnum):
@@ -64,7 +64,7 @@ class Level(StrEnum):
     CONDITIONAL = "conditional"
 
 
-@attrs.frozen
+@frozen
 class Support:
     """One cell of the matrix."""
 

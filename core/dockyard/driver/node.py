@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-import attrs
+from attrs import define, field, frozen
 
 from dockyard.driver.feature import Feature, Support
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.platforms import Platform
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Node:
     """One BuildKit daemon, as a builder's record describes it."""
 
@@ -23,23 +23,23 @@ class Node:
     """Where, in the driver's own terms."""
     builder: str = ""
     """The builder's name as it is displayed."""
-    options: Mapping[str, Any] = attrs.field(factory=dict)
+    options: Mapping[str, Any] = field(factory=dict)
     """The driver options, parsed and checked by their declarations."""
     platforms: tuple[Platform, ...] = ()
     """The platforms that a person gave the node, normalised."""
     flags: tuple[str, ...] = ()
     """Flags for buildkitd."""
-    files: Mapping[str, bytes] = attrs.field(factory=dict)
+    files: Mapping[str, bytes] = field(factory=dict)
     """Configuration files, by their path below BuildKit's configuration directory."""
     engine: EngineEndpoint | None = None
     """The Docker Engine that the endpoint names, for drivers that use one."""
     sticky_key: str = ""
     """What a driver with several daemons chooses by: the build context's place."""
-    cache: dict[str, Any] = attrs.field(factory=dict)
+    cache: dict[str, Any] = field(factory=dict)
     """The driver's own: a client, a list of pods. The core never looks inside."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class GCPolicy:
     """One rule by which a worker prunes its cache. Sizes in bytes, durations in nanoseconds."""
 
@@ -51,12 +51,12 @@ class GCPolicy:
     min_free_space: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Worker:
     """An executor inside a BuildKit daemon."""
 
     id: str
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = field(factory=dict)
     platforms: tuple[Platform, ...] = ()
     gc_policies: tuple[GCPolicy, ...] = ()
 
@@ -71,7 +71,7 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeStatus:
     """What a driver knows of a node without starting it."""
 
@@ -84,7 +84,7 @@ class NodeStatus:
     """The daemons that really stand behind the node, when there are several."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeFeatures:
     """What one node can do now, and how it wants to be asked."""
 
@@ -105,24 +105,24 @@ class NodeFeatures:
         return bool(self.support.get(feature, Support.no()))
 
 
-@attrs.frozen
+@frozen
 class Supported:
     """Answer: this driver can serve the endpoint."""
 
     value: bool = True
 
 
-@attrs.frozen
+@frozen
 class Booted:
     """Answer: the node's BuildKit answers."""
 
 
-@attrs.frozen
+@frozen
 class Stopped:
     """Answer: the node is stopped, or needs no stopping."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Removed:
     """Answer: what was the node's is gone."""
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import attrs
+from attrs import define, field, frozen
 
 from dockyard.events import VertexWarning
 from dockyard.platforms import Platform
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from dockyard.engine.credential import Credentials
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Output:
     """One thing to do with a build's result."""
 
     type: str
     """``image``, ``docker``, ``oci``, ``local``, ``tar``, ``cacheonly``, or a daemon's own."""
-    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: Mapping[str, str] = field(factory=dict)
     """Passed to the exporter as they are."""
     dest: str | None = None
     """A path on this machine; ``-`` is ``stdout``; None where the result stays elsewhere."""
@@ -37,15 +37,15 @@ class Output:
         return self.attributes.get("push", "false").lower() in {"true", "1", "t"}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CacheEntry:
     """One cache to read from or write to."""
 
     type: str
-    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: Mapping[str, str] = field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class BuildRequest:
     """Everything that says what to build. Checked when it is made from text, never after."""
 
@@ -57,8 +57,8 @@ class BuildRequest:
     outputs: tuple[Output, ...] = ()
     """Empty means: the driver's default."""
     target: str = ""
-    build_args: Mapping[str, str] = attrs.field(factory=dict)
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    build_args: Mapping[str, str] = field(factory=dict)
+    labels: Mapping[str, str] = field(factory=dict)
     platforms: tuple[Platform, ...] = ()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
@@ -74,23 +74,23 @@ class BuildRequest:
     cgroup_parent: str = ""
     cache_from: tuple[CacheEntry, ...] = ()
     cache_to: tuple[CacheEntry, ...] = ()
-    secrets: Mapping[str, str | bytes] = attrs.field(factory=dict, repr=False)
+    secrets: Mapping[str, str | bytes] = field(factory=dict, repr=False)
     """By id: the value as bytes, or the path of a file as text."""
-    stdin: BinaryIO | None = attrs.field(default=None, repr=False)
+    stdin: BinaryIO | None = field(default=None, repr=False)
     """Where ``-`` reads from."""
-    stdout: BinaryIO | None = attrs.field(default=None, repr=False)
+    stdout: BinaryIO | None = field(default=None, repr=False)
     """Where an output to ``-`` goes."""
     working_directory: str = "."
     """What relative paths are relative to."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class BuildResult:
     """What a finished build left."""
 
     ref: str
     """``<builder>/<node>/<id>``, the name of the build's record."""
-    response: Mapping[str, str] = attrs.field(factory=dict)
+    response: Mapping[str, str] = field(factory=dict)
     """What the exporters answered, in BuildKit's own keys."""
     warnings: tuple[VertexWarning, ...] = ()
 
@@ -133,7 +133,7 @@ def _decoded(value: str) -> Any:  # noqa: ANN401  # it is whatever JSON the daem
     return value
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Image:
     """A build's image on its way into an engine."""
 
@@ -142,11 +142,11 @@ class Image:
     """The id the build reported; empty while the image still streams."""
     stream: BinaryIO | None = None
     """The image as a Docker or OCI archive; None when it already lies in the node's store."""
-    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    credentials: Credentials | None = field(default=None, repr=False)
     """What docker's configuration knows about registries, for who pushes the image."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class LoadResult:
     """Answer: the image is in the engine."""
 
@@ -154,7 +154,7 @@ class LoadResult:
     names: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PushResult:
     """Answer: the image is in the registry."""
 

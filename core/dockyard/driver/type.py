@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
+from attrs import frozen
 
 from dockyard.driver.feature import Feature, Support
 from dockyard.driver.option import Option
@@ -13,7 +13,7 @@ HOOK_SPEC_VERSION = "1.0"
 """The hook spec's version. The first number changes when older plugins no longer work."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class EndpointForm:
     """One way to write where a node is, for example ``tcp://HOST:PORT``."""
 
@@ -23,7 +23,7 @@ class EndpointForm:
     """What stands before ``://``; empty for forms that are no URL."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DriverType:
     """What a driver says of itself. Everything the core would otherwise ask of a name is here."""
 

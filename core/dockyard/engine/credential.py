@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
+from attrs import field, frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.errors import ConfigError
@@ -31,16 +31,16 @@ _KEEP = 290.0
 """Seconds an answer is remembered: less than the 5 minutes that short-lived passwords live."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Credential:
     """What is known about one registry; all empty when nothing is."""
 
     username: str = ""
-    secret: str = attrs.field(default="", repr=False)
+    secret: str = field(default="", repr=False)
     """The password that goes with the user name."""
-    identity_token: str = attrs.field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
     """A refresh token, in place of user name and password."""
-    registry_token: str = attrs.field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
     """A bearer token to be sent as it is."""
 
     def __bool__(self) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from attrs import frozen
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TLSFiles:
     """Certificate files for an engine behind TLS, as paths; empty where there is none."""
 
@@ -15,7 +15,7 @@ class TLSFiles:
     verify: bool = True
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class EngineEndpoint:
     """The address of a Docker Engine."""
 

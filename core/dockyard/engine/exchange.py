@@ -171,9 +171,11 @@ def request_head(endpoint: EngineEndpoint, method: str, path: str, headers: Head
 
 def refusal(endpoint: EngineEndpoint, path: str, head: Head, body: bytes) -> EngineError:
     """Make the error for an answer that is no success, in the engine's own words."""
+    is_json = head.get("content-type").startswith("application/json")
     words = " ".join(_message(head, body).split())
-    if not words:
-        words = f"the docker API at {endpoint.host} answers {path} with status {head.status}"
+    if not (is_json and words):  # a proxy's words, or of something that is no engine at all
+        bare = f"the docker API at {endpoint.host} answers {path} with status {head.status}"
+        words = f"{bare}: {words}" if words else bare
     hint = None
     if "HTTP request to an HTTPS server" in words:
         hint = f"{endpoint.host} wants TLS: use a docker context with certificates"

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-import attrs
+from attrs import frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.dial import TIMEOUT, dial
@@ -29,7 +29,7 @@ SILENCE = 600.0
 _PIECE = 256 << 10
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Response:
     """An engine's whole answer."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-import attrs
+from attrs import frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.endpoint import EngineEndpoint
@@ -15,7 +15,7 @@ from dockyard.errors import EngineError
 _MAX_MESSAGE = 1 << 20
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class StoredImage:
     """An image that an engine has."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
-import attrs
+from attrs import frozen
 
 _MAX_HEAD = 64 << 10
 _MAX_LINE = 1 << 10
@@ -26,7 +26,7 @@ class MalformedError(Exception):
     """What came is no HTTP response. Turned into one of our errors by who reads."""
 
 
-@attrs.frozen
+@frozen
 class Head:
     """The first part of a response."""
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import _socket
     import socket
     import ssl
     import subprocess
@@ -31,11 +32,12 @@ _LISTEN_SECONDS = 0.5
 class SocketStream:
     """A connected socket."""
 
-    def __init__(self, sock: socket.socket, leftover: bytes = b"") -> None:
+    def __init__(self, sock: _socket.socket, leftover: bytes = b"") -> None:
         """Take over the socket.
 
         Args:
-            sock: Connected; closing the stream closes it.
+            sock: Connected; closing the stream closes it. Of the kind that module ``socket``
+                builds on does: to import that module takes longer than to ask an engine.
             leftover: Bytes that were already read from it.
         """
         sock.setblocking(False)
@@ -45,6 +47,11 @@ class SocketStream:
     @property
     def socket(self) -> socket.socket:
         """The socket itself, for a client library that wants one. Holds no put-back bytes."""
+        import socket
+
+        if not isinstance(self._socket, socket.socket):
+            self._socket = socket.socket(fileno=self._socket.detach())
+            self._socket.setblocking(False)
         return self._socket
 
     def fileno(self) -> int:
@@ -72,10 +79,10 @@ class SocketStream:
         return ""
 
     def half_close(self) -> None:
-        import socket
+        import _socket
 
         with contextlib.suppress(OSError):  # the peer was faster
-            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.shutdown(_socket.SHUT_WR)
 
     def close(self) -> None:
         self._socket.close()

@@ -16,10 +16,11 @@ import re
 from collections.abc import Sequence
 from enum import Enum, auto
 
-import attrs
+from attrs import frozen
 
 FLAGS = re.DOTALL
-_REPEAT = re.compile(r"\{(\d{1,4})(,(\d{0,4}))?\}")
+_REPEAT = r"\{(\d{1,4})(,(\d{0,4}))?\}"
+_LONGEST_REPEAT = len("{1000,1000}")
 _MOST_REPEATS = 1000
 
 
@@ -54,7 +55,7 @@ class Kind(Enum):
     """A character that means something to regular expressions and was never escaped."""
 
 
-@attrs.frozen
+@frozen
 class Token:
     """A piece of a pattern."""
 
@@ -74,7 +75,7 @@ _DEEP = Token(Kind.DEEP, "(?:.*/)?", slash=True)
 _REST = Token(Kind.REST, ".*", slash=True)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Glob:
     """A pattern without its ``!``, ready to be compared."""
 
@@ -203,9 +204,9 @@ def _scan(pattern: str, *, one_name: bool = False) -> tuple[list[Token], bool]:
         elif char == "\\":
             token = Token(Kind.CHARACTER, re.escape(pattern[at + 1]), pattern[at + 1] == "/")
             at += 2
-        elif char == "{" and not one_name and (repeat := _REPEAT.match(pattern, at)):
+        elif char == "{" and not one_name and (repeat := _match_repeat(pattern, at)):
             token = Token(Kind.OPERATOR, _repeat(pattern, repeat))
-            at = repeat.end()
+            at += repeat.end()
         else:
             token = _one(char, one_name=one_name)
             at += 1
@@ -222,6 +223,11 @@ def _one(char: str, *, one_name: bool) -> Token:
     if char in "|^" and not one_name:
         return Token(Kind.OPERATOR, char)
     return Token(Kind.CHARACTER, re.escape(char), char == "/")
+
+
+def _match_repeat(pattern: str, at: int) -> re.Match[str] | None:
+    # Not compiled when the module is imported: hardly any pattern has one.
+    return re.match(_REPEAT, pattern[at : at + _LONGEST_REPEAT])
 
 
 def _repeat(pattern: str, found: re.Match[str]) -> str:

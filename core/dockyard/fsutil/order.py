@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import attrs
-
 from dockyard.errors import TransferError
 from dockyard.fsutil.name import display
 
 
-@attrs.define(eq=False)
 class _Directory:
-    name: bytes
-    last: bytes = b""
-    """The last name that was listed in it; every name is greater than the empty one."""
+    __slots__ = ("last", "name")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.last = b""
+        """The last name that was listed in it; every name is greater than the empty one."""
 
 
 class Order:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from posixpath import normpath
 
-import attrs
+from attrs import define, field
 
 from dockyard.fsutil.glob import (
     FLAGS,
@@ -136,20 +136,20 @@ def _signed(pattern: str) -> tuple[bool, Glob]:
     return not pattern.startswith("!"), parse(pattern.removeprefix("!"))
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Sorted:
     """The patterns of a group, by the cheapest way to compare them."""
 
-    exact: set[str] = attrs.field(factory=set)
-    prefixes: list[str] = attrs.field(factory=list)
-    suffixes: list[str] = attrs.field(factory=list)
-    names: set[str] = attrs.field(factory=set)
-    name_starts: list[str] = attrs.field(factory=list)
-    name_ends: list[str] = attrs.field(factory=list)
-    name_regexes: list[str] = attrs.field(factory=list)
-    by_depth: dict[int, list[str]] = attrs.field(factory=lambda: defaultdict(list))
-    deep: list[str] = attrs.field(factory=list)
-    searches: list[str] = attrs.field(factory=list)
+    exact: set[str] = field(factory=set)
+    prefixes: list[str] = field(factory=list)
+    suffixes: list[str] = field(factory=list)
+    names: set[str] = field(factory=set)
+    name_starts: list[str] = field(factory=list)
+    name_ends: list[str] = field(factory=list)
+    name_regexes: list[str] = field(factory=list)
+    by_depth: dict[int, list[str]] = field(factory=lambda: defaultdict(list))
+    deep: list[str] = field(factory=list)
+    searches: list[str] = field(factory=list)
 
     def add(self, glob: Glob) -> None:
         match glob.shape:

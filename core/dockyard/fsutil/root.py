@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
+from attrs import field, frozen
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DirectoryRoot:
     """A directory of this machine, read when a transfer asks for it."""
 
@@ -23,11 +23,11 @@ def _check_names(_instance: object, _attribute: object, files: Mapping[str, byte
             raise ValueError(f"{name!r} is not a plain file name")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class VirtualRoot:
     """Files that exist in memory only, side by side in one directory."""
 
-    files: Mapping[str, bytes] = attrs.field(validator=_check_names)
+    files: Mapping[str, bytes] = field(validator=_check_names)
     """Plain names and contents."""
 
     @staticmethod

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-import attrs
+from attrs import frozen
 
 from dockyard.errors import DockyardError, TransferError
 from dockyard.fsutil.root import Root
@@ -274,7 +274,7 @@ class Sender:
             self._source = None
 
 
-@attrs.frozen
+@frozen
 class _Large:
     """A file that is being sent piece by piece."""
 

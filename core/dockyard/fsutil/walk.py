@@ -14,7 +14,7 @@ import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
-import attrs
+from attrs import define, field
 
 from dockyard.errors import ContextError
 from dockyard.fsutil.name import display, display_in, reason
@@ -36,25 +36,39 @@ _NO_XATTRS: Mapping[bytes, bytes] = {}
 _UTF8 = sys.getfilesystemencoding() == "utf-8"
 
 
-@attrs.define(eq=False)
 class Entry:
-    """What is told about one file, directory, link or device."""
+    """What is told about one file, directory, link or device.
 
-    path: bytes
-    """Relative to the root."""
-    mode: int
-    """Go's mode."""
-    size: int
-    mtime_ns: int
-    link: bytes = b""
-    """A symbolic link's text, or the path of an earlier entry that is the same file."""
-    device: tuple[int, int] = (0, 0)
-    xattrs: Mapping[bytes, bytes] = _NO_XATTRS
-    readable: bool = True
-    """Whether there is content behind it: a socket looks like an empty file but has none."""
+    By hand and no record, because one is made for every file.
+    """
+
+    __slots__ = ("device", "link", "mode", "mtime_ns", "path", "readable", "size", "xattrs")
+
+    def __init__(
+        self,
+        path: bytes,
+        mode: int,
+        size: int,
+        mtime_ns: int,
+        link: bytes = b"",
+        *,
+        readable: bool = True,
+    ) -> None:
+        self.path = path
+        """Relative to the root."""
+        self.mode = mode
+        """Go's mode."""
+        self.size = size
+        self.mtime_ns = mtime_ns
+        self.link = link
+        """A symbolic link's text, or the path of an earlier entry that is the same file."""
+        self.device = (0, 0)
+        self.xattrs = _NO_XATTRS
+        self.readable = readable
+        """Whether there is content behind it: a socket looks like an empty file but has none."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class _Level:
     """A directory on the way down to where the walk is."""
 
@@ -63,10 +77,10 @@ class _Level:
     excluded: int
     pending: Entry | None = None
     """Its own entry, as long as it is dropped and nothing below it was sent."""
-    names: Iterator[tuple[str, bool]] = attrs.field(factory=lambda: iter(()))
+    names: Iterator[tuple[str, bool]] = field(factory=lambda: iter(()))
     """The names in it that are still to be looked at, and whether they are directories."""
-    prefix: str = attrs.field(init=False)
-    depth: int = attrs.field(init=False)
+    prefix: str = field(init=False)
+    depth: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.prefix = f"{self.path}/" if self.path else ""

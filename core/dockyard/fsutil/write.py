@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import attrs
+from attrs import define
 
 from dockyard.errors import OutputError, TransferError
 from dockyard.fsutil.name import display, display_in, reason
@@ -26,7 +26,7 @@ _USABLE = 0o700
 """Permissions that a directory keeps until everything in it is written."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class PartialFile:
     """A file that is being received."""
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import attrs
+from attrs import asdict, frozen
 
 DRIVERS = "dockyard"
 WRAPPERS = "dockyard.wrapper"
@@ -25,7 +25,7 @@ WRAPPERS = "dockyard.wrapper"
 _CACHE_VERSION = 1
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Offer:
     """A plugin that some installed distribution offers, not imported yet."""
 
@@ -53,7 +53,7 @@ def find_offers(cache_directory: Path | None, path: Sequence[str] | None = None)
     if cache_directory is None:
         return _walk(entries)
     key = _key(entries)
-    file = cache_directory / "plugins.json"
+    file = cache_directory / _file_name(entries)
     cached = _read_cache(file, key)
     if cached is not None:
         return cached
@@ -95,6 +95,15 @@ def _key(path: Iterable[str]) -> list[object]:
     return entries
 
 
+def _file_name(path: Sequence[str]) -> str:
+    """Name the cache file by the import path, so that environments don't undo each other's."""
+    import zlib
+
+    return (
+        f"plugins-{zlib.crc32(os.pathsep.join(path).encode('utf-8', 'surrogateescape')):08x}.json"
+    )
+
+
 def _read_cache(file: Path, key: list[object]) -> list[Offer] | None:
     try:
         content = json.loads(file.read_bytes())
@@ -106,7 +115,7 @@ def _read_cache(file: Path, key: list[object]) -> list[Offer] | None:
 
 
 def _write_cache(file: Path, key: list[object], offers: Iterable[Offer]) -> None:
-    content = {"key": key, "offers": [attrs.asdict(offer) for offer in offers]}
+    content = {"key": key, "offers": [asdict(offer) for offer in offers]}
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -79,13 +79,15 @@ class PluginManager:
         return tuple(sorted({offer.name for offer in self._enabled(DRIVERS)}))
 
     def driver_types(self) -> list[DriverType]:
-        """Give the declarations of all drivers that load; ``problems`` has the others."""
+        """Give the declarations of all drivers that load; ``problems`` then has all others."""
         types = []
         for name in self.driver_names():
             try:
                 types.append(self.driver_type(name))
             except PluginError:
                 continue  # kept in problems
+        with self._lock:
+            self._load_wrappers()
         return types
 
     def driver_type(self, name: str) -> DriverType:
@@ -126,6 +128,18 @@ class PluginManager:
             have = ", ".join(self.driver_names()) or "none"
             return f"installed drivers: {have}; install the package that offers {name}"
         return f"install a driver, for example: pip install {' or '.join(packages.values())}"
+
+    def why_none(self) -> str:
+        """Say why no driver is of use: what is broken or switched off, else what to install."""
+        problems = self.problems
+        if problems:
+            hints = (f"{each}; {each.hint}" if each.hint else str(each) for each in problems)
+            return "; ".join(hints)
+        switched_off = self._switched_off()
+        if switched_off:
+            off = f"installed but switched off: {', '.join(sorted(switched_off))}"
+            return f"{off}; or {self.missing_hint(None)}"
+        return self.missing_hint(None)
 
     def register(self, plugin: object, name: str = _DEFAULTS) -> None:
         """Add a plugin that no distribution offers: the core's own defaults, or a test's."""

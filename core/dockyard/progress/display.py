@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import attrs
+from attrs import frozen
 
 from dockyard.events import StatusUpdate
 from dockyard.progress.model import Model
@@ -41,7 +41,7 @@ class Display(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Paper:
     """What a drawing display writes on, and what it is told about its surroundings."""
 

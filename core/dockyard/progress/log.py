@@ -6,10 +6,10 @@ import codecs
 from collections import deque
 from typing import NamedTuple
 
-import attrs
+from attrs import define
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class LogLine:
     """One line of output, perhaps still being written."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import attrs
+from attrs import define, evolve, field
 
 from dockyard.events import (
     ProgressGroup,
@@ -29,15 +29,15 @@ StatusKey = tuple[str, str]
 """The digest of the vertex that a status came from, and the status's id."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class News:
     """What happened to a step since a display last took note."""
 
     vertex: bool = False
     """It started, ended or was renamed."""
-    statuses: dict[StatusKey, VertexStatus] = attrs.Factory(dict)
-    warnings: list[VertexWarning] = attrs.Factory(list)
-    log: list[LogPiece] = attrs.Factory(list)
+    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
+    warnings: list[VertexWarning] = field(factory=list)
+    log: list[LogPiece] = field(factory=list)
 
     @property
     def events(self) -> int:
@@ -45,7 +45,7 @@ class News:
         return self.vertex + len(self.statuses) + len(self.warnings) + len(self.log)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Step:
     """One step as people see it: a vertex, or a progress group with all its vertexes."""
 
@@ -57,11 +57,11 @@ class Step:
     error: str = ""
     hidden: bool = False
     """Not to be shown: member of a group, or a group of which nothing is worth showing yet."""
-    intervals: list[Interval] = attrs.Factory(list)
+    intervals: list[Interval] = field(factory=list)
     """When it ran, in order, without overlaps."""
-    statuses: dict[StatusKey, VertexStatus] = attrs.Factory(dict)
-    warnings: list[VertexWarning] = attrs.Factory(list)
-    news: News = attrs.Factory(News)
+    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
+    warnings: list[VertexWarning] = field(factory=list)
+    news: News = field(factory=News)
     changes: int = 0
     """Grows with every change."""
     clock_ahead: int = 0
@@ -93,14 +93,14 @@ class Step:
         return news
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Member:
     """A vertex as it was last reported, and the step that shows it."""
 
     vertex: Vertex
     step: Step
     """Its own, or its group's."""
-    runs: dict[int, int | None] = attrs.Factory(dict)
+    runs: dict[int, int | None] = field(factory=dict)
     """End of each run by its start."""
     group: _Group | None = None
 
@@ -123,12 +123,12 @@ class _Member:
                 self.runs[last] = max(last, end)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Group:
     """Vertexes that are shown as one step."""
 
     step: Step
-    members: list[_Member] = attrs.Factory(list)
+    members: list[_Member] = field(factory=list)
 
 
 class Model:
@@ -159,7 +159,7 @@ class Model:
         self._members: dict[str, _Member] = {}
         self._groups: dict[str, _Group] = {}
         self._all: list[Step] = []
-        self._warnings: dict[tuple[object, ...], VertexWarning] = {}
+        self._warnings: dict[VertexWarning, VertexWarning] = {}
 
     @property
     def visible(self) -> list[Step]:
@@ -288,7 +288,7 @@ class Model:
         self._note(member.step)
 
     def _apply_warning(self, warning: VertexWarning) -> None:
-        key = attrs.astuple(attrs.evolve(warning, vertex=""), recurse=False)
+        key = evolve(warning, vertex="")
         self._warnings.setdefault(key, warning)
         member = self._members.get(warning.vertex)
         if member is None or warning in member.step.warnings:

@@ -6,7 +6,7 @@ active at a time and the others wait; what waits too long, or has much more to s
 
 from __future__ import annotations
 
-import attrs
+from attrs import define, field
 
 from dockyard.events import VertexStatus
 from dockyard.progress.display import PacedDisplay, Paper
@@ -27,14 +27,14 @@ _LINE_PARTS = 1000
 _LINE_TAIL = 4000
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Printed:
     """What has been written about one step."""
 
     number: int
-    statuses: dict[StatusKey, VertexStatus] = attrs.Factory(dict)
+    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
     """The last written value of each."""
-    line: list[str] = attrs.Factory(list)
+    line: list[str] = field(factory=list)
     """The text of a log line that is not complete yet; empty when none is open."""
     at: str = ""
     """The time before that line."""

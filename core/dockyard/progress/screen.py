@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-import attrs
+from attrs import frozen
 
 from dockyard.progress.display import Paper
 
@@ -34,7 +34,7 @@ _DEFAULT_SIZE = (80, 24)
 _CUT = "..."
 
 
-@attrs.frozen
+@frozen
 class Line:
     """One line of the screen, with one colour."""
 

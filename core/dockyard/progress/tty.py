@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import attrs
+from attrs import frozen
 
 from dockyard.events import VertexStatus
 from dockyard.progress.display import PacedDisplay, Paper
@@ -21,7 +21,7 @@ _LONGEST = 10_000
 """Characters of a log line that are looked at; no terminal is wider."""
 
 
-@attrs.frozen
+@frozen
 class _Row:
     """A line about a step or about something in it."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import attrs
+from attrs import evolve
 
 from dockyard.events import StatusUpdate, Vertex, VertexLog, VertexStatus
 
@@ -46,7 +46,7 @@ class ProgressWriter:
             error = _error_text(exc)
             raise
         finally:
-            ended = attrs.evolve(vertex, completed=self._clock(), error=error)
+            ended = evolve(vertex, completed=self._clock(), error=error)
             self.update(StatusUpdate(vertexes=(ended,)))
 
 
@@ -97,7 +97,7 @@ class StepWriter:
         self._update(StatusUpdate(logs=(log,)))
 
     def _report(self, status: VertexStatus) -> None:
-        stamped = attrs.evolve(status, timestamp=status.completed or self._clock())
+        stamped = evolve(status, timestamp=status.completed or self._clock())
         self._update(StatusUpdate(statuses=(stamped,)))
 
 

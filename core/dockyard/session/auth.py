@@ -20,7 +20,6 @@ from dockyard.errors import CanceledError, DockyardError
 from dockyard.session.authority import SeedStore, authority_seed
 from dockyard.session.http import HttpClient
 from dockyard.session.service import Worker
-from dockyard.session.token import TokenRequest, fetch_token
 from dockyard.wire.codec import decode, encode
 from dockyard.wire.errors import CallError
 from dockyard.wire.grpc import Code, Handler
@@ -95,6 +94,8 @@ class RegistryAuth:
     def _fetch_token(self, request: bytes, cancel: Cancellation) -> bytes:
         values = decode(FETCH_TOKEN_REQUEST, request)
         host, scopes = values.get("Host", ""), tuple(values.get("Scopes", ()))
+        from dockyard.session.token import TokenRequest, fetch_token
+
         wanted = TokenRequest(
             realm=values.get("Realm", ""), service=values.get("Service", ""), scopes=scopes
         )

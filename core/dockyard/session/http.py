@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-import attrs
+from attrs import define, field, frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.errors import CredentialError
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 1 << 20
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Answer:
     """What a server answered."""
 
     status: int
     reason: str
-    body: bytes = attrs.field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class HttpClient:
     """Sends single requests."""
 
-    variables: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    variables: Mapping[str, str] = field(factory=dict, repr=False)
     """Where the proxies stand."""
     tls: ssl.SSLContext | None = None
     """Whom to trust; the system's authorities when not given."""

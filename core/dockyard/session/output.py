@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import attrs
+from attrs import field, frozen
 
 from dockyard.errors import DockyardError, TransferError
 from dockyard.session.service import refuse
@@ -27,34 +27,43 @@ _MUCH = 4 << 20
 """Bytes that wait to be written, above which the daemon gets no more room."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class FileTarget:
     """One file: an archive. It appears under its name when it is whole; one there is replaced."""
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def check(self) -> None:
         check_file(self.path)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class StreamTarget:
     """A binary stream that is open already, such as the standard output."""
 
-    stream: BinaryIO = attrs.field(repr=False)
+    stream: BinaryIO = field(repr=False)
     closes: bool = False
     """Whether the stream is closed when everything was written. Closing may block: an engine
     that loads what it reads may answer only then, and an error that it raises ends the build."""
+
+    def __str__(self) -> str:
+        return "the loading engine" if self.closes else "the output stream"
 
     def check(self) -> None:
         """Nothing can be known before it is written to."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DirectoryTarget:
     """A directory; what is in it stays, and is replaced where the result has the same names."""
 
     path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def check(self) -> None:
         check_directory(self.path)
@@ -78,8 +87,14 @@ class Outputs:
         """What the daemon said of each result before it sent it."""
         self._targets = dict(targets)
         self._written: set[int] = set()
+        self._whole: set[int] = set()
         for target in self._targets.values():
             target.check()
+
+    @property
+    def missing(self) -> list[Target]:
+        """The targets whose result has not come, or not all of it."""
+        return [target for number, target in self._targets.items() if number not in self._whole]
 
     def handlers(self, loop: Loop) -> Mapping[str, Handler]:
         return {"/moby.filesync.v1.FileSend/DiffCopy": partial(self._receive, loop)}
@@ -95,7 +110,7 @@ class Outputs:
             for name, value in call.metadata
             if name.startswith(_METADATA)
         )
-        done = partial(self._done, call)
+        done = partial(self._done, call, number)
         match target:
             case DirectoryTarget():
                 from dockyard.fsutil.receive import Receiver
@@ -122,7 +137,9 @@ class Outputs:
             self._written.add(number)
         return number, target
 
-    def _done(self, call: ServerCall, error: BaseException | None) -> None:
+    def _done(self, call: ServerCall, number: int, error: BaseException | None) -> None:
+        if error is None:
+            self._whole.add(number)
         # When the daemon gave up, it knows why, and we don't.
         if isinstance(error, DockyardError) and not call.closed:
             self.failed = self.failed or error

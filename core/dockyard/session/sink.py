@@ -213,9 +213,9 @@ def check_file(path: Path) -> None:
     """Make sure that a path can be that of an output file.
 
     Raises:
-        OutputError: It is a directory.
+        OutputError: It is a directory, or cannot be looked at.
     """
-    if path.is_dir():
+    if _is_directory(path):
         raise OutputError(f"destination file {path} is a directory")
 
 
@@ -223,10 +223,17 @@ def check_directory(path: Path) -> None:
     """Make sure that a path can be that of an output directory.
 
     Raises:
-        OutputError: It is a file.
+        OutputError: It is a file, or cannot be looked at.
     """
-    if path.exists() and not path.is_dir():
+    if not _is_directory(path) and path.exists():
         raise OutputError(f"destination directory {path} is a file")
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # in a folder that may not be searched, or with too long a name
+        raise _failure(path, error) from error
 
 
 def _reopened(descriptor: int) -> int:

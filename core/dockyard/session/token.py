@@ -6,10 +6,9 @@ when the server does not know the first, or when nothing is known about the regi
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
-import attrs
+from attrs import field, frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.credential import Credential
@@ -21,7 +20,7 @@ _MAX_SECONDS = 1 << 31
 _CLIENT_ID = "buildkit-client"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TokenRequest:
     """What a daemon wants a token for."""
 
@@ -32,11 +31,11 @@ class TokenRequest:
     """Each like ``repository:library/alpine:pull``."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Token:
     """A bearer token."""
 
-    token: str = attrs.field(repr=False)
+    token: str = field(repr=False)
     expires_in: int = _SECONDS_IF_UNSAID
     """Seconds from ``issued_at``."""
     issued_at: int = 0
@@ -159,7 +158,7 @@ def _seconds(value: object) -> int:
 
 def _time(value: object) -> int:
     """Read an RFC 3339 time; 0 when it is none."""
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     if not isinstance(value, str):
         return 0

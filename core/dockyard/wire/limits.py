@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
+from attrs import frozen
 
 MAX_MESSAGE = 16 << 20
 """The largest gRPC message, in bytes; BuildKit's own limit on both sides."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Limits:
     """The bounds of one connection. A peer that exceeds one is disconnected, with a reason."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 import ssl
@@ -72,10 +73,11 @@ def test_no_permission_names_the_group_that_has_it(
     path = Path(endpoint.host.removeprefix("unix://"))
     os.chown(path, -1, 0)
 
-    def refuse(sock: socket.socket, address: str) -> None:
-        raise PermissionError(13, "Permission denied")
+    class Refused(_socket.socket):
+        def connect(self, address: object, /) -> None:
+            raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(_socket, "socket", Refused)
     error = failure(endpoint)
 
     assert str(error).endswith("; permission denied")

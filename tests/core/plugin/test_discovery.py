@@ -50,7 +50,7 @@ def test_what_was_found_is_remembered(site: Path, tmp_path: Path) -> None:
     install(site, "shed", {"dockyard": {"shed": "shed"}})
     cache = tmp_path / "cache"
     first = find_offers(cache, [str(site)])
-    file = cache / "plugins.json"
+    (file,) = cache.iterdir()
     content = json.loads(file.read_bytes())
     content["offers"][0]["version"] = "from the cache"
     file.write_text(json.dumps(content))
@@ -76,9 +76,12 @@ def test_a_new_installation_is_noticed(site: Path, tmp_path: Path) -> None:
 )
 def test_a_damaged_cache_is_no_cache(site: Path, tmp_path: Path, content: bytes) -> None:
     install(site, "shed", {"dockyard": {"shed": "shed"}})
-    (tmp_path / "plugins.json").write_bytes(content)
+    cache = tmp_path / "cache"
+    find_offers(cache, [str(site)])
+    (file,) = cache.iterdir()
+    file.write_bytes(content)
 
-    offers = find_offers(tmp_path, [str(site)])
+    offers = find_offers(cache, [str(site)])
 
     assert [offer.name for offer in offers] == ["shed"]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
+from attrs import frozen
 
 from dockyard.builder.group import NodeGroup, context_group
 from dockyard.builder.store import Listing, Records
@@ -15,6 +14,9 @@ from dockyard.cli.listing import HEADERS, Listed, describe, rows
 from dockyard.cli.parser import Command, CommandParser, Options
 from dockyard.cli.table import table
 from dockyard.errors import BuilderNotFoundError, DockyardError, StoreError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _COLUMNS = ("Name", "DriverEndpoint", "Status", "Buildkit", "Platforms")
 
@@ -29,7 +31,7 @@ def _flags(parser: CommandParser) -> None:
     )
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class _Known:
     """What the disk says, before anybody is asked."""
 

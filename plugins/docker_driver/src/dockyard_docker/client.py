@@ -91,6 +91,11 @@ class _EnginePool(urllib3.connectionpool.HTTPConnectionPool):
             with suppress(OSError, AttributeError):  # it is closed already, or not open yet
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
+    def close(self) -> None:
+        super().close()
+        for connection in self._made:
+            connection.close()  # also one whose answer was not read to its end
+
     def _new_conn(self) -> _EngineConnection:
         self._made.append(_EngineConnection(self._endpoint, self._silence))
         return self._made[-1]

@@ -76,6 +76,28 @@ def status(node: Node) -> NodeStatus:
         EngineUnreachableError: It does not give it.
     """
     endpoint = _endpoint(node)
+    version = _pinged_version(endpoint) or _asked_version(endpoint)
+    return NodeStatus(state=State.RUNNING, version=buildkit_version(version))
+
+
+def _pinged_version(endpoint: EngineEndpoint) -> str:
+    """Give the version that an engine's answers are signed with; empty when there is none.
+
+    To answer ``/version``, engines first ask the programs that they start for theirs, which
+    takes ten times as long.
+    """
+    try:
+        answer = request(endpoint, "GET", "/_ping", timeout=_STATUS_SECONDS)
+    except EngineUnreachableError:
+        raise
+    except EngineError:
+        return ""
+    signature = next((value for name, value in answer.headers if name.lower() == "server"), "")
+    product, _, version = signature.partition(" ")[0].partition("/")
+    return version if product == "Docker" else ""
+
+
+def _asked_version(endpoint: EngineEndpoint) -> str:
     try:
         answer = request(endpoint, "GET", "/version", timeout=_STATUS_SECONDS).json()
     except EngineUnreachableError:
@@ -85,7 +107,7 @@ def status(node: Node) -> NodeStatus:
     version = answer.get("Version") if isinstance(answer, dict) else None
     if not isinstance(version, str):
         raise unreachable(endpoint, "what answers there tells no version")
-    return NodeStatus(state=State.RUNNING, version=buildkit_version(version))
+    return version
 
 
 def reach(node: Node, cancel: Cancellation | None = None) -> None:
