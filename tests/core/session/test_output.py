@@ -297,11 +297,6 @@ def close_in_a_transfer(folder: Path, *, tunnel: bool) -> None:
         over.set()
 
 
-def left() -> tuple[int, list[str]]:
-    names = sorted(thread.name for thread in threading.enumerate())
-    return len(os.listdir("/proc/self/fd")), names  # noqa: PTH208  # only the number counts
-
-
 def test_closing_the_session_frees_a_writer_that_waits() -> None:
     read_end, write_end = os.pipe()
     with (
