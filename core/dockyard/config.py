@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -20,8 +20,7 @@ _MAX_CONFIG = 16 << 20
 """Bytes of a ``config.json`` that are read; nobody's is longer."""
 
 
-@frozen(kw_only=True)
-class TLSFlags:
+class TLSFlags(NamedTuple):
     """What the global flags say of TLS; None where the flag was not given."""
 
     enabled: bool | None = None
@@ -33,8 +32,7 @@ class TLSFlags:
     key: str | None = None
 
 
-@frozen(kw_only=True)
-class Owner:
+class Owner(NamedTuple):
     """Who shall own what we create: the person behind ``sudo``."""
 
     uid: int

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from dockyard.builder.gather import Task, gather
 from dockyard.builder.group import NodeEntry, NodeGroup
@@ -67,16 +67,16 @@ class NodeInfo:
         return tuple(dict.fromkeys((*self.entry.platforms, *found)))
 
 
-@define(eq=False, kw_only=True)
 class Builder:
     """A builder and its nodes."""
 
-    group: NodeGroup
-    driver: str
-    """Empty when it could not be decided."""
-    nodes: list[NodeInfo] = field(factory=list)
-    error: DockyardError | None = None
-    """Why the builder as a whole cannot be used."""
+    def __init__(self, *, group: NodeGroup, driver: str) -> None:
+        self.group = group
+        self.driver = driver
+        """Empty when it could not be decided."""
+        self.nodes: list[NodeInfo] = []
+        self.error: DockyardError | None = None
+        """Why the builder as a whole cannot be used."""
 
     @property
     def name(self) -> str:

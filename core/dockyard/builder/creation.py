@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from dockyard.builder.daemon_config import configured_entitlements, load_config
 from dockyard.builder.flags import with_default_flags
@@ -35,8 +36,7 @@ _TLS_REFUSAL = (
 )
 
 
-@frozen(kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """What a person wants a builder to be."""
 
     name: str = ""
@@ -48,13 +48,12 @@ class Wish:
     """The node to make or change; the next one when empty."""
     append: bool = False
     platforms: tuple[Platform, ...] = ()
-    options: Mapping[str, str] = field(factory=dict)
+    options: Mapping[str, str] = MappingProxyType({})
     flags: tuple[str, ...] = ()
     config: Path | None = None
 
 
-@frozen(kw_only=True)
-class Change:
+class Change(NamedTuple):
     """What was written, and what had been there."""
 
     before: NodeGroup | None

@@ -8,14 +8,12 @@ and ask again with what their workers can do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from attrs import frozen
+from typing import NamedTuple
 
 from dockyard.platforms import Platform, better, matches
 
 
-@frozen(kw_only=True)
-class Assignment:
+class Assignment(NamedTuple):
     """One node's share of a build."""
 
     node: int

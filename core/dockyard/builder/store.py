@@ -10,9 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockyard.builder.directory import StateDirectory
 from dockyard.builder.group import NodeGroup
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@frozen(kw_only=True)
-class Listing:
+class Listing(NamedTuple):
     """All stored builders that can be read, and what is wrong with the others."""
 
     groups: tuple[NodeGroup, ...]
@@ -36,15 +33,14 @@ class Listing:
     problems: tuple[StoreError, ...] = ()
 
 
-@frozen(kw_only=True)
-class BuildRecord:
+class BuildRecord(NamedTuple):
     """What is kept of a build, for tools that show past builds."""
 
-    target: str = "default"
     build_context: str
     """An absolute path, a URL, or ``-``."""
     dockerfile: str
     """An absolute path where the context is a directory, else as it was given."""
+    target: str = "default"
 
 
 class Store:
@@ -301,8 +297,7 @@ class Records:
         return all(isinstance(ref, str) and ref.rpartition("/")[2] in refs for ref in members)
 
 
-@frozen(kw_only=True)
-class _Selection:
+class _Selection(NamedTuple):
     key: str
     name: str
     everywhere: bool = False

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from attrs import define, field
-
 from dockyard.builder.store import BuildRecord
 from dockyard.building.export import Export, ExportPlan, plan_exports
 from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
@@ -18,14 +16,13 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import (
     BuildRequest,
     BuildResult,
-    CacheEntry,
     Image,
     LoadResult,
     Node,
     Progress,
 )
 from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.errors import CanceledError, DockyardError, OutputError
+from dockyard.errors import CanceledError, DockyardError, InputError, OutputError
 from dockyard.events import StatusUpdate, VertexWarning
 from dockyard.fsutil.root import DirectoryRoot, Root, VirtualRoot
 from dockyard.plugin import hookimpl
@@ -77,19 +74,26 @@ class Defaults:
         return load_into_engine(image.stream, engine, progress, cancel)
 
 
-@define(eq=False)
 class _NodeBuild:
     """One build on one node."""
 
-    workbench: Workbench
-    node: Node
-    request: BuildRequest
-    progress: Progress
-    cancel: Cancellation
-    _ref: str = field(factory=buildkit.new_id, init=False)
-    _warnings: dict[VertexWarning, None] = field(factory=dict, init=False)
-    _load: StreamedLoad | None = field(default=None, init=False)
-    _outputs: Outputs | None = field(default=None, init=False)
+    def __init__(
+        self,
+        workbench: Workbench,
+        node: Node,
+        request: BuildRequest,
+        progress: Progress,
+        cancel: Cancellation,
+    ) -> None:
+        self.workbench = workbench
+        self.node = node
+        self.request = request
+        self.progress = progress
+        self.cancel = cancel
+        self._ref = buildkit.new_id()
+        self._warnings: dict[VertexWarning, None] = {}
+        self._load: StreamedLoad | None = None
+        self._outputs: Outputs | None = None
 
     def run(self) -> BuildResult:
         """Solve, with everything around it, and give the result."""
@@ -130,13 +134,13 @@ class _NodeBuild:
             ref=self._ref,
             session=session.id,
             frontend=frontend,
-            attrs=attributes,
+            attributes=attributes,
             exporters=tuple(
-                buildkit.Exporter(type=export.type, attrs=export.attributes)
+                buildkit.Exporter(type=export.type, attributes=export.attributes)
                 for export in plan.exports
             ),
-            cache_imports=_cache(self.request.cache_from),
-            cache_exports=_cache(self.request.cache_to),
+            cache_imports=self.request.cache_from,
+            cache_exports=self.request.cache_to,
             entitlements=("network.host",) if self.request.network == "host" else (),
         )
         # Without its session a build only waits, so it has to end; but when the daemon died, the
@@ -225,7 +229,7 @@ class _NodeBuild:
             return StreamTarget(stream=self._streamed_load(export), closes=True)
         if output.dest == "-":
             if self.request.stdout is None:
-                raise ValueError("the request has an output to stdout, and no stdout")
+                raise InputError("an output goes to stdout, and the request has none")
             return StreamTarget(stream=self.request.stdout)
         path = Path(self.request.working_directory, output.dest or ".")
         return DirectoryTarget(path=path) if export.type == "local" else FileTarget(path=path)
@@ -274,7 +278,3 @@ def _root(place: LocalDirectory) -> Root:
     if isinstance(place, Path):
         return DirectoryRoot(path=place)
     return VirtualRoot(files=place)
-
-
-def _cache(entries: tuple[CacheEntry, ...]) -> tuple[buildkit.CacheEntry, ...]:
-    return tuple(buildkit.CacheEntry(type=each.type, attrs=each.attributes) for each in entries)

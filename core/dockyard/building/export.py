@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
 
 _NAMED = frozenset({"image", "oci", "docker"})
 
 
-@frozen(kw_only=True)
-class Export:
+class Export(NamedTuple):
     """One exporter to ask the daemon for, and where its data goes."""
 
     output: Output
@@ -27,8 +27,7 @@ class Export:
         return self.type in {"local", "tar", "oci", "docker"}
 
 
-@frozen(kw_only=True)
-class ExportPlan:
+class ExportPlan(NamedTuple):
     """What to do with a build's result."""
 
     exports: tuple[Export, ...] = ()
@@ -91,8 +90,8 @@ def _merged(exports: Sequence[Export]) -> tuple[Export, ...]:
             others.append(export)
         elif export.type in merged:
             first = merged[export.type]
-            merged[export.type] = evolve(
-                first, attributes={**first.attributes, **export.attributes}
+            merged[export.type] = first._replace(
+                attributes={**first.attributes, **export.attributes}
             )
         else:
             merged[export.type] = export

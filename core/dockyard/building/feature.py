@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-
-from attrs import frozen
+from typing import NamedTuple
 
 from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
 from dockyard.errors import InputError, UnsupportedFeatureError
@@ -12,8 +11,7 @@ from dockyard.errors import InputError, UnsupportedFeatureError
 _LEARN = "https://docs.docker.com/go"
 
 
-@frozen
-class Need:
+class Need(NamedTuple):
     """Something that a request needs, in the words of the refusal."""
 
     feature: Feature
@@ -21,8 +19,7 @@ class Need:
     page: str
 
 
-@frozen
-class Alternative:
+class Alternative(NamedTuple):
     """A builder of the user's that might do what the chosen one cannot."""
 
     name: str

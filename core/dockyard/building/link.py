@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node, NodeFeatures
@@ -15,8 +13,7 @@ if TYPE_CHECKING:
     from dockyard.plugin.manager import PluginManager
 
 
-@frozen(kw_only=True)
-class Link:
+class Link(NamedTuple):
     """A connection to a node's BuildKit, and what the node can do."""
 
     client: Client

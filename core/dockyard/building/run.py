@@ -7,8 +7,9 @@ where it shall be.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import resolve, resolve_declared
@@ -91,8 +92,7 @@ def run_build(
             warn(str(problem))
 
 
-@frozen
-class _Run:
+class _Run(NamedTuple):
     workbench: Workbench
     builder: Builder
     progress: Progress

@@ -7,9 +7,8 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
-
-from attrs import field, frozen
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 from dockyard.building.place import MISSING, is_directory, is_fifo, state
 from dockyard.driver import BuildRequest
@@ -26,8 +25,7 @@ LocalDirectory = Path | Mapping[str, bytes]
 """A directory on this machine, or one that exists only as names and contents."""
 
 
-@frozen(kw_only=True)
-class Archive:
+class Archive(NamedTuple):
     """A context that comes as an archive through ``stdin``."""
 
     stream: BinaryIO
@@ -35,13 +33,12 @@ class Archive:
     """What was already read of it."""
 
 
-@frozen(kw_only=True)
-class Source:
+class Source(NamedTuple):
     """A build's context and Dockerfile, ready to be offered to BuildKit."""
 
-    attributes: Mapping[str, str] = field(factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     """For the frontend."""
-    directories: Mapping[str, LocalDirectory] = field(factory=dict)
+    directories: Mapping[str, LocalDirectory] = MappingProxyType({})
     """What the session serves, by name."""
     archive: Archive | None = None
     key: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from typing import NamedTuple
 
 from dockyard.builder.store import Store
 from dockyard.building.link import Links
@@ -12,8 +12,7 @@ from dockyard.engine.credential import Credentials
 from dockyard.plugin.manager import PluginManager
 
 
-@define(eq=False, kw_only=True)
-class Workbench:
+class Workbench(NamedTuple):
     """Made once; used by any number of builds, also at the same time."""
 
     environment: Environment

@@ -10,9 +10,7 @@ from __future__ import annotations
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from attrs import frozen
+from typing import Any, NamedTuple
 
 from dockyard.events import SourceInfo, SourceRange
 from dockyard.wire.codec import CodecError, decode
@@ -22,8 +20,7 @@ _PREFIX = "github.com/moby/buildkit/"
 _RULE = "-" * 20
 
 
-@frozen(kw_only=True)
-class Details:
+class Details(NamedTuple):
     """The readable part of a status's details, outermost error first."""
 
     message: str = ""

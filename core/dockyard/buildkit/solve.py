@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
-
-from attrs import field, frozen
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dockyard.buildkit.client import CONTROL, Client, build_error, input_error
 from dockyard.buildkit.heartbeat import Heartbeat
 from dockyard.buildkit.status import status_update
 from dockyard.cancellation import Cancellation
+from dockyard.driver import CacheEntry
 from dockyard.errors import CanceledError, DaemonError, DockyardError, ProtocolError
 from dockyard.events import StatusUpdate
 from dockyard.wire.codec import CodecError, decode, encode
@@ -30,32 +30,22 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _NAMES_SHOWN = 3
 
 
-@frozen(kw_only=True)
-class Exporter:
+class Exporter(NamedTuple):
     """What to do with the result, in BuildKit's terms."""
 
     type: str
-    attrs: Mapping[str, str] = field(factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@frozen(kw_only=True)
-class CacheEntry:
-    """A cache to import from or to export to."""
-
-    type: str
-    attrs: Mapping[str, str] = field(factory=dict)
-
-
-@frozen(kw_only=True)
-class SolveRequest:
+class SolveRequest(NamedTuple):
     """What BuildKit is asked to build."""
 
-    ref: str = field(factory=lambda: new_id())
+    ref: str
     """Names this build on the daemon; see :func:`new_id`."""
     session: str = ""
     """The id of the session that serves files and secrets."""
     frontend: str = "dockerfile.v0"
-    attrs: Mapping[str, str] = field(factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     """The frontend's own options."""
     exporters: tuple[Exporter, ...] = ()
     cache_imports: tuple[CacheEntry, ...] = ()
@@ -65,8 +55,7 @@ class SolveRequest:
     """Keep no record of this build."""
 
 
-@frozen(kw_only=True)
-class Patience:
+class Patience(NamedTuple):
     """How long a solve listens and waits, in seconds."""
 
     idle: float = 5.0
@@ -300,7 +289,7 @@ class _Solve:
 
 def request_values(request: SolveRequest) -> dict[str, Any]:
     """Put a request into the words of the wire."""
-    attributes = dict(request.attrs)
+    attributes = dict(request.attributes)
     if request.cache_imports and "cache-imports" not in attributes:
         attributes["cache-imports"] = _cache_imports(request.cache_imports)
     values: dict[str, Any] = {
@@ -320,12 +309,12 @@ def request_values(request: SolveRequest) -> dict[str, Any]:
     if request.exporters:
         # All that daemons before 0.13 know; newer ones prefer the list.
         values["ExporterDeprecated"] = request.exporters[0].type
-        values["ExporterAttrsDeprecated"] = request.exporters[0].attrs
+        values["ExporterAttrsDeprecated"] = request.exporters[0].attributes
     return values
 
 
 def _entry(one: Exporter | CacheEntry) -> dict[str, Any]:
-    return {"Type": one.type, "Attrs": one.attrs}
+    return {"Type": one.type, "Attrs": one.attributes}
 
 
 def _cache_imports(entries: tuple[CacheEntry, ...]) -> str:
@@ -333,7 +322,8 @@ def _cache_imports(entries: tuple[CacheEntry, ...]) -> str:
     import json
 
     return json.dumps(
-        [{"Type": one.type, "Attrs": dict(one.attrs)} for one in entries], separators=(",", ":")
+        [{"Type": one.type, "Attrs": dict(one.attributes)} for one in entries],
+        separators=(",", ":"),
     )
 
 

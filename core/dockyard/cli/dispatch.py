@@ -6,8 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-
-from attrs import evolve, field, frozen
+from typing import NamedTuple
 
 from dockyard.cli.invocation import Invocation, Mode
 from dockyard.cli.parser import Command, CommandParser, flag_lines
@@ -35,8 +34,7 @@ _ALIASES = {"b": "build"}
 _DEPRECATED_AS_BUILDX = frozenset({"install", "uninstall"})
 
 
-@frozen(kw_only=True)
-class _Globals:
+class _Globals(NamedTuple):
     """What stood on the command line before the command."""
 
     builder: str = ""
@@ -45,7 +43,7 @@ class _Globals:
     docker_config: str | None = None
     host: str | None = None
     docker_context: str | None = None
-    tls: TLSFlags = field(factory=TLSFlags)
+    tls: TLSFlags = TLSFlags()
 
 
 def run(line: Sequence[str], mode: Mode) -> int:
@@ -118,8 +116,7 @@ def _split(line: Sequence[str], mode: Mode) -> tuple[_Globals, list[str]]:
     if rest[:1] != ["buildx"]:
         return theirs, rest
     ours, rest = _take_flags(rest[1:], _root_parser(mode))
-    return evolve(
-        theirs,
+    return theirs._replace(
         builder=ours.builder,
         debug=ours.debug or theirs.debug,
         help=ours.help or theirs.help,

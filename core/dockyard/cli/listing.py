@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockyard.builder.builder import Builder, NodeInfo
 from dockyard.driver import GCPolicy
@@ -37,8 +35,7 @@ HEADERS = {
 }
 
 
-@frozen(kw_only=True)
-class Listed:
+class Listed(NamedTuple):
     """A builder to be listed."""
 
     builder: Builder

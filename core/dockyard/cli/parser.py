@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockyard.cli.duration import parse_duration
 from dockyard.driver.option import boolean
@@ -25,24 +23,22 @@ Options = SimpleNamespace
 """Parsed flags by name, ``-`` written as ``_``, and the arguments as ``arguments``."""
 
 
-@frozen(kw_only=True)
-class Command:
+class Command(NamedTuple):
     """One command, as its module offers it."""
 
+    run: Callable[[Invocation, Options], int]
+    """Do it; gives the exit code."""
     usage: str = "[OPTIONS]"
     """What stands after the command's name in its usage line."""
     arguments: tuple[int, int | None] = (0, 0)
     """How many arguments it takes, at least and at most; None is any number."""
     flags: Callable[[CommandParser], None] = lambda _: None
     """Declare the command's flags."""
-    run: Callable[[Invocation, Options], int]
-    """Do it; gives the exit code."""
     has_builder_flag: bool = True
     """Whether help shows ``--builder``; it is accepted everywhere."""
 
 
-@frozen(kw_only=True)
-class _Flag:
+class _Flag(NamedTuple):
     name: str
     short: str
     help: str

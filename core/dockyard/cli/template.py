@@ -10,8 +10,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field
-
 from dockyard.errors import InputError
 
 Value = object
@@ -84,12 +82,12 @@ def _plain(text: str) -> str:
     return text
 
 
-@define(eq=False)
 class _Parser:
     """Parses what stands between the braces."""
 
-    body: str
-    tokens: list[tuple[str, str]] = field(factory=list, init=False)
+    def __init__(self, body: str) -> None:
+        self.body = body
+        self.tokens: list[tuple[str, str]] = []
 
     def parse(self) -> _Evaluate:
         self.tokens = self._tokens()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, BinaryIO
-
-from attrs import frozen
+from typing import Any, BinaryIO, NamedTuple
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.dial import TIMEOUT, dial
@@ -29,8 +27,7 @@ SILENCE = 600.0
 _PIECE = 256 << 10
 
 
-@frozen(kw_only=True)
-class Response:
+class Response(NamedTuple):
     """An engine's whole answer."""
 
     status: int

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
-
-from attrs import frozen
+from typing import Any, BinaryIO, NamedTuple
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.endpoint import EngineEndpoint
@@ -15,8 +13,7 @@ from dockyard.errors import EngineError
 _MAX_MESSAGE = 1 << 20
 
 
-@frozen(kw_only=True)
-class StoredImage:
+class StoredImage(NamedTuple):
     """An image that an engine has."""
 
     id: str

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import Enum
-
-from attrs import frozen
+from typing import NamedTuple
 
 _MAX_HEAD = 64 << 10
 _MAX_LINE = 1 << 10
@@ -26,8 +25,7 @@ class MalformedError(Exception):
     """What came is no HTTP response. Turned into one of our errors by who reads."""
 
 
-@frozen
-class Head:
+class Head(NamedTuple):
     """The first part of a response."""
 
     status: int

@@ -15,8 +15,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
-
-from attrs import frozen
+from typing import NamedTuple
 
 FLAGS = re.DOTALL
 _REPEAT = r"\{(\d{1,4})(,(\d{0,4}))?\}"
@@ -55,8 +54,7 @@ class Kind(Enum):
     """A character that means something to regular expressions and was never escaped."""
 
 
-@frozen
-class Token:
+class Token(NamedTuple):
     """A piece of a pattern."""
 
     kind: Kind
@@ -75,8 +73,7 @@ _DEEP = Token(Kind.DEEP, "(?:.*/)?", slash=True)
 _REST = Token(Kind.REST, ".*", slash=True)
 
 
-@frozen(kw_only=True)
-class Glob:
+class Glob(NamedTuple):
     """A pattern without its ``!``, ready to be compared."""
 
     text: str

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from posixpath import normpath
 
-from attrs import define, field
-
 from dockyard.fsutil.glob import (
     FLAGS,
     Glob,
@@ -136,20 +134,20 @@ def _signed(pattern: str) -> tuple[bool, Glob]:
     return not pattern.startswith("!"), parse(pattern.removeprefix("!"))
 
 
-@define(eq=False)
 class _Sorted:
     """The patterns of a group, by the cheapest way to compare them."""
 
-    exact: set[str] = field(factory=set)
-    prefixes: list[str] = field(factory=list)
-    suffixes: list[str] = field(factory=list)
-    names: set[str] = field(factory=set)
-    name_starts: list[str] = field(factory=list)
-    name_ends: list[str] = field(factory=list)
-    name_regexes: list[str] = field(factory=list)
-    by_depth: dict[int, list[str]] = field(factory=lambda: defaultdict(list))
-    deep: list[str] = field(factory=list)
-    searches: list[str] = field(factory=list)
+    def __init__(self) -> None:
+        self.exact: set[str] = set()
+        self.prefixes: list[str] = []
+        self.suffixes: list[str] = []
+        self.names: set[str] = set()
+        self.name_starts: list[str] = []
+        self.name_ends: list[str] = []
+        self.name_regexes: list[str] = []
+        self.by_depth: dict[int, list[str]] = defaultdict(list)
+        self.deep: list[str] = []
+        self.searches: list[str] = []
 
     def add(self, glob: Glob) -> None:
         match glob.shape:

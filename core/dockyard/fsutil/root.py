@@ -5,30 +5,32 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from attrs import field, frozen
 
-
-@frozen(kw_only=True)
-class DirectoryRoot:
+class DirectoryRoot(NamedTuple):
     """A directory of this machine, read when a transfer asks for it."""
 
     path: Path
     """May be a symbolic link itself; nothing below it is ever followed out of it."""
 
 
-def _check_names(_instance: object, _attribute: object, files: Mapping[str, bytes]) -> None:
-    for name in files:
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise ValueError(f"{name!r} is not a plain file name")
-
-
-@frozen(kw_only=True)
 class VirtualRoot:
     """Files that exist in memory only, side by side in one directory."""
 
-    files: Mapping[str, bytes] = field(validator=_check_names)
-    """Plain names and contents."""
+    def __init__(self, *, files: Mapping[str, bytes]) -> None:
+        """Check the names.
+
+        Args:
+            files: Contents by plain names.
+
+        Raises:
+            ValueError: A name is none, or could lead elsewhere.
+        """
+        for name in files:
+            if name in ("", ".", "..") or "/" in name or "\0" in name:
+                raise ValueError(f"{name!r} is not a plain file name")
+        self.files = files
 
     @staticmethod
     def mtime_ns(content: bytes) -> int:

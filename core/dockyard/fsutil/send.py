@@ -14,8 +14,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-
-from attrs import frozen
+from typing import NamedTuple
 
 from dockyard.errors import DockyardError, TransferError
 from dockyard.fsutil.root import Root
@@ -274,8 +273,7 @@ class Sender:
             self._source = None
 
 
-@frozen
-class _Large:
+class _Large(NamedTuple):
     """A file that is being sent piece by piece."""
 
     number: int

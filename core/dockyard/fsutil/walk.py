@@ -14,8 +14,6 @@ import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
-from attrs import define, field
-
 from dockyard.errors import ContextError
 from dockyard.fsutil.name import display, display_in, reason
 from dockyard.fsutil.patterns import UNMATCHED, Matcher
@@ -68,22 +66,20 @@ class Entry:
         """Whether there is content behind it: a socket looks like an empty file but has none."""
 
 
-@define(eq=False, kw_only=True)
 class _Level:
     """A directory on the way down to where the walk is."""
 
-    path: str
-    included: int
-    excluded: int
-    pending: Entry | None = None
-    """Its own entry, as long as it is dropped and nothing below it was sent."""
-    names: Iterator[tuple[str, bool]] = field(factory=lambda: iter(()))
-    """The names in it that are still to be looked at, and whether they are directories."""
-    prefix: str = field(init=False)
-    depth: int = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.prefix = f"{self.path}/" if self.path else ""
+    def __init__(
+        self, *, path: str, included: int, excluded: int, pending: Entry | None = None
+    ) -> None:
+        self.path = path
+        self.included = included
+        self.excluded = excluded
+        self.pending = pending
+        """Its own entry, as long as it is dropped and nothing below it was sent."""
+        self.names: Iterator[tuple[str, bool]] = iter(())
+        """The names in it that are still to be looked at, and whether they are directories."""
+        self.prefix = f"{path}/" if path else ""
         self.depth = self.prefix.count("/")
 
 

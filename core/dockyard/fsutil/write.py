@@ -13,8 +13,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import define
-
 from dockyard.errors import OutputError, TransferError
 from dockyard.fsutil.name import display, display_in, reason
 from dockyard.fsutil.stat import device, permissions, posix_mode
@@ -26,13 +24,13 @@ _USABLE = 0o700
 """Permissions that a directory keeps until everything in it is written."""
 
 
-@define(eq=False)
 class PartialFile:
     """A file that is being received."""
 
-    stat: Stat
-    temporary: bytes
-    fd: int
+    def __init__(self, stat: Stat, temporary: bytes, fd: int) -> None:
+        self.stat = stat
+        self.temporary = temporary
+        self.fd = fd
 
     def write(self, data: memoryview) -> None:
         """Append data.

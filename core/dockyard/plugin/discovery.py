@@ -16,8 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from attrs import asdict, frozen
+from typing import NamedTuple
 
 DRIVERS = "dockyard"
 WRAPPERS = "dockyard.wrapper"
@@ -25,8 +24,7 @@ WRAPPERS = "dockyard.wrapper"
 _CACHE_VERSION = 1
 
 
-@frozen(kw_only=True)
-class Offer:
+class Offer(NamedTuple):
     """A plugin that some installed distribution offers, not imported yet."""
 
     name: str
@@ -115,7 +113,7 @@ def _read_cache(file: Path, key: list[object]) -> list[Offer] | None:
 
 
 def _write_cache(file: Path, key: list[object], offers: Iterable[Offer]) -> None:
-    content = {"key": key, "offers": [asdict(offer) for offer in offers]}
+    content = {"key": key, "offers": [offer._asdict() for offer in offers]}
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

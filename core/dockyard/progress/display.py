@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Protocol
-
-from attrs import frozen
+from typing import NamedTuple, Protocol
 
 from dockyard.events import StatusUpdate
 from dockyard.progress.model import Model
@@ -41,8 +39,7 @@ class Display(Protocol):
         ...
 
 
-@frozen(kw_only=True)
-class Paper:
+class Paper(NamedTuple):
     """What a drawing display writes on, and what it is told about its surroundings."""
 
     output: Output

@@ -6,16 +6,16 @@ import codecs
 from collections import deque
 from typing import NamedTuple
 
-from attrs import define
 
-
-@define(eq=False)
 class LogLine:
     """One line of output, perhaps still being written."""
 
-    at: str
-    """Seconds since the step started, as shown before the line."""
-    parts: list[str]
+    __slots__ = ("at", "parts")
+
+    def __init__(self, at: str, parts: list[str]) -> None:
+        self.at = at
+        """Seconds since the step started, as shown before the line."""
+        self.parts = parts
 
     @property
     def text(self) -> str:

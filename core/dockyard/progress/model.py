@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from dockyard.events import (
     ProgressGroup,
@@ -29,15 +29,15 @@ StatusKey = tuple[str, str]
 """The digest of the vertex that a status came from, and the status's id."""
 
 
-@define(eq=False)
 class News:
     """What happened to a step since a display last took note."""
 
-    vertex: bool = False
-    """It started, ended or was renamed."""
-    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
-    warnings: list[VertexWarning] = field(factory=list)
-    log: list[LogPiece] = field(factory=list)
+    def __init__(self) -> None:
+        self.vertex = False
+        """It started, ended or was renamed."""
+        self.statuses: dict[StatusKey, VertexStatus] = {}
+        self.warnings: list[VertexWarning] = []
+        self.log: list[LogPiece] = []
 
     @property
     def events(self) -> int:
@@ -45,27 +45,27 @@ class News:
         return self.vertex + len(self.statuses) + len(self.warnings) + len(self.log)
 
 
-@define(eq=False)
 class Step:
     """One step as people see it: a vertex, or a progress group with all its vertexes."""
 
-    log: LogKeeper
-    name: str = ""
-    started: int | None = None
-    completed: int | None = None
-    cached: bool = False
-    error: str = ""
-    hidden: bool = False
-    """Not to be shown: member of a group, or a group of which nothing is worth showing yet."""
-    intervals: list[Interval] = field(factory=list)
-    """When it ran, in order, without overlaps."""
-    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
-    warnings: list[VertexWarning] = field(factory=list)
-    news: News = field(factory=News)
-    changes: int = 0
-    """Grows with every change."""
-    clock_ahead: int = 0
-    """How far our clock is ahead of the one that the step's times come from."""
+    def __init__(self, log: LogKeeper) -> None:
+        self.log = log
+        self.name = ""
+        self.started: int | None = None
+        self.completed: int | None = None
+        self.cached = False
+        self.error = ""
+        self.hidden = False
+        """Not to be shown: member of a group, or a group of which nothing is worth showing yet."""
+        self.intervals: list[Interval] = []
+        """When it ran, in order, without overlaps."""
+        self.statuses: dict[StatusKey, VertexStatus] = {}
+        self.warnings: list[VertexWarning] = []
+        self.news = News()
+        self.changes = 0
+        """Grows with every change."""
+        self.clock_ahead = 0
+        """How far our clock is ahead of the one that the step's times come from."""
 
     @property
     def visible(self) -> bool:
@@ -93,16 +93,16 @@ class Step:
         return news
 
 
-@define(eq=False)
 class _Member:
     """A vertex as it was last reported, and the step that shows it."""
 
-    vertex: Vertex
-    step: Step
-    """Its own, or its group's."""
-    runs: dict[int, int | None] = field(factory=dict)
-    """End of each run by its start."""
-    group: _Group | None = None
+    def __init__(self, vertex: Vertex, step: Step) -> None:
+        self.vertex = vertex
+        self.step = step
+        """Its own, or its group's."""
+        self.runs: dict[int, int | None] = {}
+        """End of each run by its start."""
+        self.group: _Group | None = None
 
     @property
     def untouched(self) -> bool:
@@ -123,12 +123,12 @@ class _Member:
                 self.runs[last] = max(last, end)
 
 
-@define(eq=False)
 class _Group:
     """Vertexes that are shown as one step."""
 
-    step: Step
-    members: list[_Member] = field(factory=list)
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.members: list[_Member] = []
 
 
 class Model:

@@ -6,8 +6,6 @@ active at a time and the others wait; what waits too long, or has much more to s
 
 from __future__ import annotations
 
-from attrs import define, field
-
 from dockyard.events import VertexStatus
 from dockyard.progress.display import PacedDisplay, Paper
 from dockyard.progress.interval import duration
@@ -27,19 +25,19 @@ _LINE_PARTS = 1000
 _LINE_TAIL = 4000
 
 
-@define(eq=False)
 class _Printed:
     """What has been written about one step."""
 
-    number: int
-    statuses: dict[StatusKey, VertexStatus] = field(factory=dict)
-    """The last written value of each."""
-    line: list[str] = field(factory=list)
-    """The text of a log line that is not complete yet; empty when none is open."""
-    at: str = ""
-    """The time before that line."""
-    broken: bool = False
-    """Something else has been written since; the line must be repeated to be continued."""
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.statuses: dict[StatusKey, VertexStatus] = {}
+        """The last written value of each."""
+        self.line: list[str] = []
+        """The text of a log line that is not complete yet; empty when none is open."""
+        self.at = ""
+        """The time before that line."""
+        self.broken = False
+        """Something else has been written since; the line must be repeated to be continued."""
 
 
 class PlainDisplay(PacedDisplay):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-
-from attrs import frozen
+from typing import NamedTuple
 
 from dockyard.progress.display import Paper
 
@@ -34,8 +33,7 @@ _DEFAULT_SIZE = (80, 24)
 _CUT = "..."
 
 
-@frozen
-class Line:
+class Line(NamedTuple):
     """One line of the screen, with one colour."""
 
     text: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-
-from attrs import frozen
+from typing import NamedTuple
 
 from dockyard.events import VertexStatus
 from dockyard.progress.display import PacedDisplay, Paper
@@ -21,8 +20,7 @@ _LONGEST = 10_000
 """Characters of a log line that are looked at; no terminal is wider."""
 
 
-@frozen
-class _Row:
+class _Row(NamedTuple):
     """A line about a step or about something in it."""
 
     left: str

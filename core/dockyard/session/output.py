@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
-
-from attrs import field, frozen
+from typing import BinaryIO, NamedTuple
 
 from dockyard.errors import DockyardError, TransferError
 from dockyard.session.service import refuse
@@ -27,8 +25,7 @@ _MUCH = 4 << 20
 """Bytes that wait to be written, above which the daemon gets no more room."""
 
 
-@frozen(kw_only=True)
-class FileTarget:
+class FileTarget(NamedTuple):
     """One file: an archive. It appears under its name when it is whole; one there is replaced."""
 
     path: Path
@@ -40,11 +37,10 @@ class FileTarget:
         check_file(self.path)
 
 
-@frozen(kw_only=True)
-class StreamTarget:
+class StreamTarget(NamedTuple):
     """A binary stream that is open already, such as the standard output."""
 
-    stream: BinaryIO = field(repr=False)
+    stream: BinaryIO
     closes: bool = False
     """Whether the stream is closed when everything was written. Closing may block: an engine
     that loads what it reads may answer only then, and an error that it raises ends the build."""
@@ -56,8 +52,7 @@ class StreamTarget:
         """Nothing can be known before it is written to."""
 
 
-@frozen(kw_only=True)
-class DirectoryTarget:
+class DirectoryTarget(NamedTuple):
     """A directory; what is in it stays, and is replaced where the result has the same names."""
 
     path: Path

@@ -6,7 +6,7 @@ when the server does not know the first, or when nothing is known about the regi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
@@ -20,8 +20,7 @@ _MAX_SECONDS = 1 << 31
 _CLIENT_ID = "buildkit-client"
 
 
-@frozen(kw_only=True)
-class TokenRequest:
+class TokenRequest(NamedTuple):
     """What a daemon wants a token for."""
 
     realm: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 MAX_MESSAGE = 16 << 20
 """The largest gRPC message, in bytes; BuildKit's own limit on both sides."""
 
 
-@frozen(kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """The bounds of one connection. A peer that exceeds one is disconnected, with a reason."""
 
     message: int = MAX_MESSAGE

@@ -9,7 +9,7 @@ import pytest
 
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.heartbeat import Heartbeat
-from dockyard.buildkit.solve import Patience, SolveRequest, solve
+from dockyard.buildkit.solve import Patience, SolveRequest, new_id, solve
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Connection
 from dockyard.engine.stream import SocketStream
@@ -32,7 +32,9 @@ def test_a_quiet_build_goes_on_as_long_as_the_daemon_answers(
     daemon.status = quiet
     patience = Patience(interval=0.02, answer=0.3, idle=0.01)
 
-    answer = solve(client, SolveRequest(), lambda _: None, Cancellation(), patience=patience)
+    answer = solve(
+        client, SolveRequest(ref=new_id()), lambda _: None, Cancellation(), patience=patience
+    )
 
     assert answer == {"a": "b"}
 
@@ -45,7 +47,7 @@ def test_a_daemon_that_fell_silent_is_given_up() -> None:
     with pytest.raises(ConnectionLostError, match="did not answer"):
         solve(
             client,
-            SolveRequest(),
+            SolveRequest(ref=new_id()),
             lambda _: None,
             Cancellation(),
             patience=Patience(interval=0.05, answer=0.1),

@@ -13,7 +13,6 @@ import pytest
 
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.solve import (
-    CacheEntry,
     Exporter,
     Patience,
     SolveRequest,
@@ -22,6 +21,7 @@ from dockyard.buildkit.solve import (
     solve,
 )
 from dockyard.cancellation import Cancellation
+from dockyard.driver import CacheEntry
 from dockyard.errors import (
     BuildError,
     CanceledError,
@@ -66,7 +66,8 @@ def say_and_hold(*messages: Values) -> Script:
 
 def run(client: Client, updates: Updates | None = None, **request: Any) -> dict[str, str]:  # noqa: ANN401
     on_update = (lambda _: None) if updates is None else updates.append
-    return solve(client, SolveRequest(**request), on_update, Cancellation(), patience=QUICK)
+    wanted = SolveRequest(**{"ref": new_id(), **request})
+    return solve(client, wanted, on_update, Cancellation(), patience=QUICK)
 
 
 def fail(message: str, code: Any = grpc.StatusCode.UNKNOWN, details: bytes = b"") -> Any:  # noqa: ANN401
@@ -107,9 +108,9 @@ def test_the_request_says_everything_and_names_the_first_exporter_twice(
         client,
         ref="r",
         session="s",
-        attrs={"filename": "Dockerfile", "no-cache": ""},
-        exporters=(Exporter(type="moby", attrs={"name": "a"}), Exporter(type="local")),
-        cache_imports=(CacheEntry(type="registry", attrs={"ref": "x/y"}),),
+        attributes={"filename": "Dockerfile", "no-cache": ""},
+        exporters=(Exporter(type="moby", attributes={"name": "a"}), Exporter(type="local")),
+        cache_imports=(CacheEntry(type="registry", attributes={"ref": "x/y"}),),
         cache_exports=(CacheEntry(type="inline"),),
         entitlements=("network.host",),
         internal=True,
@@ -151,7 +152,7 @@ def test_a_plain_request_has_no_exporter_and_no_definition_but_a_cache(
 
 def test_cache_imports_that_are_given_to_the_frontend_are_left_alone() -> None:
     request = SolveRequest(
-        attrs={"cache-imports": "[]"}, cache_imports=(CacheEntry(type="registry"),)
+        ref="r", attributes={"cache-imports": "[]"}, cache_imports=(CacheEntry(type="registry"),)
     )
 
     assert request_values(request)["FrontendAttrs"] == {"cache-imports": "[]"}
@@ -162,7 +163,6 @@ def test_ids_are_25_letters_and_digits_and_differ() -> None:
 
     assert len(ids) == 100
     assert all(re.fullmatch("[0-9a-z]{25}", one) for one in ids)
-    assert SolveRequest().ref != SolveRequest().ref
 
 
 def test_progress_that_comes_after_the_answer_is_not_lost(
@@ -179,7 +179,7 @@ def test_progress_that_comes_after_the_answer_is_not_lost(
     updates: Updates = []
     patience = Patience(idle=0.5)
 
-    solve(client, SolveRequest(), updates.append, Cancellation(), patience=patience)
+    solve(client, SolveRequest(ref=new_id()), updates.append, Cancellation(), patience=patience)
 
     assert len(updates) == 3
 
@@ -293,7 +293,7 @@ def test_a_build_that_fails_before_it_began_does_not_wait_for_its_status(
     with pytest.raises(BuildError, match="no active session"):
         solve(
             client,
-            SolveRequest(),
+            SolveRequest(ref=new_id()),
             lambda _: None,
             Cancellation(),
             patience=Patience(idle=20, unheard=0.1),
@@ -304,7 +304,7 @@ def test_a_build_that_fails_before_it_began_does_not_wait_for_its_status(
 
 def test_a_value_that_is_no_text_is_the_callers_mistake(client: Client) -> None:
     with pytest.raises(InputError, match=r"FrontendAttrs.*not valid UTF-8"):
-        run(client, attrs={"build-arg:A": "\udcff"})
+        run(client, attributes={"build-arg:A": "\udcff"})
 
 
 def test_a_build_without_an_answer_is_a_protocol_error(
@@ -392,7 +392,7 @@ def test_what_a_display_raises_comes_out_and_ends_the_build(
     daemon.status = status
 
     with pytest.raises(BrokenPipeError):
-        solve(client, SolveRequest(), broken, Cancellation(), patience=QUICK)
+        solve(client, SolveRequest(ref=new_id()), broken, Cancellation(), patience=QUICK)
     assert daemon.canceled["Solve"].wait(5)
 
 
@@ -423,7 +423,7 @@ def test_a_cancel_reaches_the_daemon_and_its_last_words_are_heard(
     daemon.status = status
 
     with pytest.raises(CanceledError):
-        solve(client, SolveRequest(), on_update, cancel, patience=Patience(grace=10))
+        solve(client, SolveRequest(ref=new_id()), on_update, cancel, patience=Patience(grace=10))
 
     assert daemon.canceled["Solve"].is_set()
     assert updates[-1].vertexes[0].error == "context canceled"
@@ -443,7 +443,7 @@ def test_a_canceled_build_does_not_wait_for_a_silent_daemon(
     started = time.monotonic()
 
     with pytest.raises(CanceledError):
-        solve(client, SolveRequest(), lambda _: cancel.cancel(), cancel, patience=QUICK)
+        solve(client, SolveRequest(ref=new_id()), lambda _: cancel.cancel(), cancel, patience=QUICK)
 
     assert time.monotonic() - started < 5
     assert daemon.canceled["Solve"].wait(5)
@@ -456,7 +456,7 @@ def test_nothing_is_sent_when_it_is_canceled_already(
     cancel.cancel()
 
     with pytest.raises(CanceledError):
-        solve(client, SolveRequest(), lambda _: None, cancel)
+        solve(client, SolveRequest(ref=new_id()), lambda _: None, cancel)
 
     assert daemon.requests == []
 
@@ -474,7 +474,9 @@ def test_a_cancel_after_the_answer_only_ends_the_listening(
     daemon.solve = lambda _request, _gone: {"ExporterResponse": {"a": "b"}}
     daemon.status = status
 
-    assert solve(client, SolveRequest(), lambda _: cancel.cancel(), cancel) == {"a": "b"}
+    assert solve(client, SolveRequest(ref=new_id()), lambda _: cancel.cancel(), cancel) == {
+        "a": "b"
+    }
 
 
 # --- connections that break ----------------------------------------------------------------
@@ -498,7 +500,7 @@ def test_a_connection_cut_in_the_middle_names_what_was_running(
     daemon.status = say_and_hold({"vertexes": [RUNNING, DONE, {"digest": "c", "name": "later"}]})
 
     with pytest.raises(ConnectionLostError) as caught:
-        solve(client, SolveRequest(), on_update, Cancellation())
+        solve(client, SolveRequest(ref=new_id()), on_update, Cancellation())
 
     assert time.monotonic() - cut < 1
     assert 'while running "[2/3] RUN make":' in str(caught.value)
@@ -517,7 +519,13 @@ def test_a_daemon_that_is_stopped_is_a_lost_connection_or_a_failed_build(
     daemon.status = say_and_hold({"vertexes": [RUNNING]})
 
     with pytest.raises((ConnectionLostError, BuildError)):
-        solve(client, SolveRequest(), lambda _: daemon.stop(), Cancellation(), patience=QUICK)
+        solve(
+            client,
+            SolveRequest(ref=new_id()),
+            lambda _: daemon.stop(),
+            Cancellation(),
+            patience=QUICK,
+        )
 
 
 def test_many_running_steps_are_counted(daemon: ScriptedBuildKit, client: Client) -> None:
@@ -532,7 +540,7 @@ def test_many_running_steps_are_counted(daemon: ScriptedBuildKit, client: Client
     with pytest.raises(
         ConnectionLostError, match='while running "step 0", "step 1", "step 2" and 2 more:'
     ):
-        solve(client, SolveRequest(), lambda _: daemon.cut(), Cancellation())
+        solve(client, SolveRequest(ref=new_id()), lambda _: daemon.cut(), Cancellation())
 
 
 def test_a_build_that_was_done_when_the_connection_broke_is_done(
@@ -546,7 +554,9 @@ def test_a_build_that_was_done_when_the_connection_broke_is_done(
     daemon.solve = lambda _request, _gone: {"ExporterResponse": {"a": "b"}}
     daemon.status = status
 
-    assert solve(client, SolveRequest(), lambda _: daemon.cut(), Cancellation()) == {"a": "b"}
+    assert solve(client, SolveRequest(ref=new_id()), lambda _: daemon.cut(), Cancellation()) == {
+        "a": "b"
+    }
 
 
 def test_a_connection_that_broke_before_is_noticed_at_once(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockyard.builder.group import NodeGroup, context_group
 from dockyard.builder.store import Listing, Records
@@ -31,8 +29,7 @@ def _flags(parser: CommandParser) -> None:
     )
 
 
-@frozen(kw_only=True)
-class _Known:
+class _Known(NamedTuple):
     """What the disk says, before anybody is asked."""
 
     groups: tuple[NodeGroup, ...]
