@@ -8,8 +8,10 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import LoadResult, Progress
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.image import load_archive
+from dockyard.engine.layer import Layers
 
-_LOADED = ("Loaded image ID: ", "Loaded image: ")
+_LOADED_ID = "Loaded image ID: "
+_LOADED_NAME = "Loaded image: "
 
 
 def load_into_engine(
@@ -25,23 +27,17 @@ def load_into_engine(
     image_id = ""
     names: list[str] = []
     with progress.step("importing to docker") as step:
+        layers = Layers(step, "loading")
 
         def on_message(message: dict[str, Any]) -> None:
             nonlocal image_id
             text = str(message.get("stream") or "").strip()
-            for prefix in _LOADED:
-                if text.startswith(prefix):
-                    found = text.removeprefix(prefix)
-                    if prefix == _LOADED[0]:
-                        image_id = found
-                    else:
-                        names.append(found)
-                    return
-            detail = message.get("progressDetail")
-            if message.get("id") and isinstance(detail, dict):
-                current, total = int(detail.get("current") or 0), int(detail.get("total") or 0)
-                done = bool(total) and current >= total
-                step.report(f"loading layer {message['id']}", current, total, done=done)
+            if text.startswith(_LOADED_ID):
+                image_id = text.removeprefix(_LOADED_ID)
+            elif text.startswith(_LOADED_NAME):
+                names.append(text.removeprefix(_LOADED_NAME))
+            else:
+                layers.take(message)
 
         load_archive(engine, archive, on_message=on_message, cancel=cancel)
     return LoadResult(image_id=image_id, names=tuple(names))

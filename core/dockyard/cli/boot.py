@@ -11,6 +11,7 @@ from dockyard.builder.builder import Builder
 from dockyard.builder.gather import gather
 from dockyard.cancellation import Cancellation
 from dockyard.cli.invocation import Invocation
+from dockyard.cli.watch import watch
 from dockyard.driver import Booted, Node, Progress, Step
 from dockyard.errors import DockyardError
 from dockyard.events import StatusUpdate
@@ -38,31 +39,8 @@ def boot(invocation: Invocation, builder: Builder) -> bool:
     ]
     if not nodes:
         return False
-    from dockyard.building.running import Running
-    from dockyard.progress import ProgressWriter, make_display
-
-    cancel, manager = invocation.cancellation, invocation.manager
-    display = make_display(
-        "auto",
-        invocation.stderr,
-        environment=invocation.environment.variables,
-        builder=builder.name,
-        driver=builder.driver,
-        debug=invocation.debug,
-    )
-    failed = True
-    with invocation.hold_notes():
-        running = Running(lambda emit: _boot(manager, nodes, ProgressWriter(emit), cancel), cancel)
-        try:
-            for update in running.events(display.interval):
-                if update is None:
-                    display.tick()
-                else:
-                    display.update(update)
-            running.result()
-            failed = False
-        finally:
-            display.close(failed)
+    manager = invocation.manager
+    watch(invocation, builder, lambda progress, cancel: _boot(manager, nodes, progress, cancel))
     return True
 
 

@@ -180,44 +180,18 @@ def _build(
     request: BuildRequest,
     mode: str,
 ) -> BuildResult:
-    """Build in a thread; show progress and take signals in this one."""
+    """Build, and show how it goes."""
     from dockyard.building.run import run_build
-    from dockyard.building.running import Running
-    from dockyard.progress import ProgressWriter, make_display
+    from dockyard.cli.watch import watch
 
-    cancel = invocation.cancellation
-    display = make_display(
-        mode,
-        invocation.stderr,
-        environment=invocation.environment.variables,
-        builder=builder.name,
-        driver=builder.driver,
-        debug=invocation.debug,
+    return watch(
+        invocation,
+        builder,
+        lambda progress, cancel: run_build(
+            workbench, builder, request, progress=progress, cancel=cancel, warn=invocation.warn
+        ),
+        mode=mode,
     )
-    failed = True
-    with invocation.hold_notes():
-        running = Running(
-            lambda emit: run_build(
-                workbench,
-                builder,
-                request,
-                progress=ProgressWriter(emit),
-                cancel=cancel,
-                warn=invocation.warn,
-            ),
-            cancel,
-        )
-        try:
-            for update in running.events(display.interval):
-                if update is None:
-                    display.tick()
-                else:
-                    display.update(update)
-            result = running.result()
-            failed = False
-        finally:
-            display.close(failed)
-    return result
 
 
 # --- after ----------------------------------------------------------------------------------

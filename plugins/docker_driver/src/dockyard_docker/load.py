@@ -6,8 +6,8 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import Image, LoadResult, Node, Progress
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.image import StoredImage, find_image, load_archive, save_images
+from dockyard.engine.layer import Layers
 from dockyard.errors import EngineError
-from dockyard_docker.layer import Layers
 
 
 def load(

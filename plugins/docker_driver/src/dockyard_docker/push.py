@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Image, Node, Progress, PushResult, Step
 from dockyard.engine.credential import Credentials
+from dockyard.engine.layer import Layers
 from dockyard.errors import ConnectError, EngineError, InputError
-from dockyard_docker.layer import Layers
 
 if TYPE_CHECKING:
     from docker import APIClient

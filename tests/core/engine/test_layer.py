@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from dockyard_docker.layer import Layers
+from dockyard.engine.layer import Layers
 
-from .conftest import Line
+
+class Line:
+    """What was shown."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, int, int, bool]] = []
+
+    def report(self, text: str, current: int = 0, total: int = 0, *, done: bool = False) -> None:
+        self.reports.append((text, current, total, done))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +52,7 @@ from .conftest import Line
 def test_a_layer_s_message_becomes_a_line(
     message: dict[str, Any], report: tuple[str, int, int, bool]
 ) -> None:
-    line = Line("step")
+    line = Line()
 
     Layers(line, "pushing").take(message)
 
@@ -55,7 +63,7 @@ def test_a_layer_s_message_becomes_a_line(
     "message", [{}, {"status": "The push refers to"}, {"id": 3, "progressDetail": {}}]
 )
 def test_other_messages_are_not_shown(message: dict[str, Any]) -> None:
-    line = Line("step")
+    line = Line()
 
     Layers(line, "pushing").take(message)
 
