@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 from dockyard.errors import DockyardError, TransferError
 from dockyard.session.service import refuse
 from dockyard.session.sink import FileSink, Sink, StreamSink, check_directory, check_file
+from dockyard.wire.codec import CodecError
 from dockyard.wire.errors import CallError
 from dockyard.wire.grpc import Code, Handler, ServerCall
 from dockyard.wire.loop import Loop
@@ -164,7 +165,7 @@ class _Archive:
             return
         try:
             self._pending += unwrap(message)
-        except ValueError as error:
+        except CodecError as error:
             self._fail(TransferError(f"the daemon sent a malformed archive: {error}"))
             return
         if len(self._pending) > _MUCH:

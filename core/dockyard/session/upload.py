@@ -12,6 +12,7 @@ from dockyard.buildkit.solve import new_id
 from dockyard.errors import ContextError
 from dockyard.wire.grpc import Code, Handler, ServerCall, frame
 from dockyard.wire.loop import Loop
+from dockyard.wire.packet import bytes_header
 from dockyard.wire.transport import Buffer
 
 _CHUNK = 1 << 20
@@ -144,10 +145,5 @@ class _Reader:
 
 def _head(size: int) -> bytes:
     """Make what precedes ``size`` bytes in a call that carries them as one BytesMessage."""
-    tag = bytearray(b"\x0a")  # field 1, length-delimited
-    left = size
-    while left > 0x7F:
-        tag.append(left & 0x7F | 0x80)
-        left >>= 7
-    tag.append(left)
-    return frame(len(tag) + size) + tag
+    header = bytes_header(size)
+    return frame(len(header) + size) + header

@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping
 
 from dockyard.wire.call import Call, Handler, frame
 from dockyard.wire.carrier import Carrier, Inbox, raiser
+from dockyard.wire.codec import CodecError
 from dockyard.wire.connection import Connection
 from dockyard.wire.errors import ConnectionLost, PeerError, WireError
 from dockyard.wire.fields import Metadata
 from dockyard.wire.grpc import Channel, Server
 from dockyard.wire.limits import DEFAULT_LIMITS, Limits
 from dockyard.wire.loop import Loop
+from dockyard.wire.packet import bytes_header, parse_bytes
 from dockyard.wire.transport import Buffer
 
 PIECE = 32 << 10
 """Bytes that make an outer message full."""
-
-_DATA_TAG = 0x0A  # field 1, length-delimited
 
 
 def serve_in_call(
@@ -99,7 +99,7 @@ class CallCarrier(Carrier):
     def _on_message(self, message: memoryview) -> None:
         try:
             data = unwrap(message)
-        except ValueError as error:
+        except CodecError as error:
             self._end(PeerError(f"the peer broke the protocol: {error}"))
             return
         self.received += len(data)
@@ -146,13 +146,8 @@ def _pieces(buffer: memoryview) -> list[memoryview]:
 
 
 def _close_group(out: list[Buffer], group: list[Buffer], size: int) -> None:
-    tag = bytearray((_DATA_TAG,))
-    left = size
-    while left >= 0x80:
-        tag.append(left & 0x7F | 0x80)
-        left >>= 7
-    tag.append(left)
-    out.append(frame(len(tag) + size) + tag)
+    header = bytes_header(size)
+    out.append(frame(len(header) + size) + header)
     out += group
 
 
@@ -160,37 +155,9 @@ def unwrap(message: memoryview) -> memoryview:
     """Find the data in a BytesMessage; empty when there is none.
 
     Raises:
-        ValueError: It is malformed.
+        CodecError: It is malformed.
     """
-    data = message[:0]
-    position, end = 0, len(message)
-    while position < end:
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == 2:
-            size, position = _varint(message, position)
-            if size > end - position:
-                raise ValueError("a BytesMessage that ends too early")
-            if tag == _DATA_TAG:
-                data = message[position : position + size]
-            position += size
-        elif kind == 0:
-            _value, position = _varint(message, position)
-        elif kind in {1, 5} and end - position >= (8 if kind == 1 else 4):
-            position += 8 if kind == 1 else 4
-        else:
-            raise ValueError("a malformed BytesMessage")
-    return data
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 64, 7):
-        if position >= len(message):
-            break
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError("a malformed BytesMessage")
+    try:
+        return parse_bytes(message)
+    except CodecError as error:
+        raise CodecError(f"a malformed BytesMessage: {error}") from error
