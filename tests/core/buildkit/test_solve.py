@@ -64,6 +64,30 @@ def say_and_hold(*messages: Values) -> Script:
     return status
 
 
+class HangingSolve:
+    """A solve that never ends, and a status that speaks only when the solve has begun.
+
+    A call that is canceled before it begins is never seen by the daemon's side.
+    """
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+
+    def solve(self, _request: Values, gone: threading.Event) -> Values:
+        self._begun.set()
+        gone.wait(20)
+        return {}
+
+    def status(self, *messages: Values) -> Script:
+        hold = say_and_hold(*messages)
+
+        def status(request: Values, gone: threading.Event) -> Iterator[Values]:
+            self._begun.wait(20)
+            yield from hold(request, gone)
+
+        return status
+
+
 def run(client: Client, updates: Updates | None = None, **request: Any) -> dict[str, str]:  # noqa: ANN401
     on_update = (lambda _: None) if updates is None else updates.append
     wanted = SolveRequest(**{"ref": new_id(), **request})
@@ -373,23 +397,13 @@ def test_the_builds_own_error_is_preferred_to_that_of_its_status(
 def test_what_a_display_raises_comes_out_and_ends_the_build(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    begun = threading.Event()
-
-    def hang(_request: Values, gone: threading.Event) -> Values:
-        begun.set()
-        gone.wait(20)
-        return {}
-
-    def status(_request: Values, gone: threading.Event) -> Iterator[Values]:
-        begun.wait(20)  # a call that is canceled before it begins is never seen
-        yield {"vertexes": [RUNNING]}
-        gone.wait(20)
+    hanging = HangingSolve()
 
     def broken(_update: StatusUpdate) -> None:
         raise BrokenPipeError
 
-    daemon.solve = hang
-    daemon.status = status
+    daemon.solve = hanging.solve
+    daemon.status = hanging.status({"vertexes": [RUNNING]})
 
     with pytest.raises(BrokenPipeError):
         solve(client, SolveRequest(ref=new_id()), broken, Cancellation(), patience=QUICK)
@@ -404,12 +418,15 @@ def test_a_cancel_reaches_the_daemon_and_its_last_words_are_heard(
 ) -> None:
     cancel = Cancellation()
     updates: Updates = []
+    begun = threading.Event()
 
     def work(_request: Values, gone: threading.Event) -> Values:
+        begun.set()
         gone.wait(20)
         return {}
 
     def status(_request: Values, _gone: threading.Event) -> Iterator[Values]:
+        begun.wait(20)
         yield {"vertexes": [RUNNING]}
         daemon.canceled["Solve"].wait(20)
         yield {"vertexes": [{**RUNNING, "completed": START, "error": "context canceled"}]}
@@ -433,13 +450,9 @@ def test_a_canceled_build_does_not_wait_for_a_silent_daemon(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
     cancel = Cancellation()
-
-    def work(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
-        return {}
-
-    daemon.solve = work
-    daemon.status = say_and_hold({"vertexes": [RUNNING]})
+    hanging = HangingSolve()
+    daemon.solve = hanging.solve
+    daemon.status = hanging.status({"vertexes": [RUNNING]})
     started = time.monotonic()
 
     with pytest.raises(CanceledError):
