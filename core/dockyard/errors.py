@@ -118,8 +118,7 @@ class DriverNotFoundError(PluginError):
     def __init__(self, name: str, *, installed: Iterable[str], hint: str | None = None) -> None:
         self.name = name
         self.installed = tuple(sorted(installed))
-        have = f"; installed: {', '.join(self.installed)}" if self.installed else ""
-        super().__init__(f'failed to find driver "{name}"', hint=hint or (have[2:] or None))
+        super().__init__(f'failed to find driver "{name}"', hint=hint)
 
 
 class HookVersionError(PluginError):

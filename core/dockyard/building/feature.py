@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
@@ -26,6 +26,17 @@ class Alternative(NamedTuple):
     driver: DriverType
 
 
+class Advice(NamedTuple):
+    """Who might do what the chosen node cannot."""
+
+    builders: Sequence[Alternative]
+    """The user's other builders."""
+    installed: Sequence[DriverType]
+    """The declarations of all installed drivers."""
+    install_hint: str
+    """What to install when none of them has it."""
+
+
 def needs(request: BuildRequest) -> Iterator[Need]:
     """Give what a request needs beyond what every driver has."""
     if any(entry.type != "inline" for entry in request.cache_to):
@@ -44,9 +55,7 @@ def check_features(
     features: NodeFeatures,
     *,
     driver: str,
-    builders: Sequence[Alternative],
-    installed: Iterable[DriverType],
-    install_hint: str,
+    advice: Callable[[], Advice],
 ) -> None:
     """Raise when the request needs a feature that the node lacks.
 
@@ -54,9 +63,7 @@ def check_features(
         request: What to build.
         features: What the node can do.
         driver: The node's driver.
-        builders: The user's other builders, for the advice.
-        installed: The declarations of all installed drivers, for the advice.
-        install_hint: What to install when none of them has it.
+        advice: Says who else is there; asked only when the request is refused.
 
     Raises:
         UnsupportedFeatureError: A feature is missing; says who has it.
@@ -70,7 +77,7 @@ def check_features(
                 f"and try again.\nLearn more at {_LEARN}/{need.page}/",
                 feature=need.feature,
                 driver=driver,
-                hint=_who_has(need.feature, builders, installed, install_hint),
+                hint=_who_has(need.feature, advice()),
             )
     for output in request.outputs:
         if output.pushes and not request.tags and not output.attributes.get("name"):
@@ -83,18 +90,13 @@ def check_features(
             )
 
 
-def _who_has(
-    feature: Feature,
-    builders: Sequence[Alternative],
-    installed: Iterable[DriverType],
-    install_hint: str,
-) -> str:
+def _who_has(feature: Feature, advice: Advice) -> str:
     """Say in one line which builders or drivers have the feature."""
-    able = [builder for builder in builders if builder.driver.support(feature)]
+    able = [builder for builder in advice.builders if builder.driver.support(feature)]
     if able:
         names = ", ".join(f"{builder.name} ({_level(builder.driver, feature)})" for builder in able)
         return f"{feature.label}: your builders that can: {names}; use one with --builder"
-    drivers = [kind for kind in installed if kind.support(feature)]
+    drivers = [kind for kind in advice.installed if kind.support(feature)]
     creatable = [kind.name for kind in drivers if kind.creatable]
     if creatable:
         return (
@@ -106,7 +108,7 @@ def _who_has(
         for kind in drivers
         if kind.support(feature).reason
     )
-    return f"{feature.label}: {depends + '; or ' if depends else ''}{install_hint}"
+    return f"{feature.label}: {depends + '; or ' if depends else ''}{advice.install_hint}"
 
 
 def _level(driver: DriverType, feature: Feature) -> str:

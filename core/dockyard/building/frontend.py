@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from dockyard.driver import BuildRequest, CacheEntry, NodeFeatures
+from dockyard.driver import BuildRequest, NodeFeatures
 from dockyard.errors import InputError
 from dockyard.fsutil.name import display
 
@@ -55,8 +54,6 @@ def frontend_attributes(
     mode = "pull" if request.pull else features.image_resolve_mode
     if mode:
         attributes["image-resolve-mode"] = mode
-    if request.cache_from:
-        attributes["cache-imports"] = _cache_imports(request.cache_from)
     return attributes
 
 
@@ -128,13 +125,6 @@ def _address(address: str, features: NodeFeatures) -> str:
             hint="give the address itself, as in --add-host NAME=IP",
         )
     return features.host_gateway
-
-
-def _cache_imports(entries: Iterable[CacheEntry]) -> str:
-    return json.dumps(
-        [{"Type": entry.type, "Attrs": dict(entry.attributes)} for entry in entries],
-        separators=(",", ":"),
-    )
 
 
 def _prefixed(prefix: str, values: Mapping[str, str]) -> dict[str, str]:

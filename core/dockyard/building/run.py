@@ -15,12 +15,12 @@ from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import resolve, resolve_declared
 from dockyard.builder.selection import check_context, choose
 from dockyard.building.export import default_outputs, plan_exports
-from dockyard.building.feature import Alternative, check_features
+from dockyard.building.feature import Advice, Alternative, check_features
 from dockyard.building.link import Link
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest, BuildResult, Image, Node, Progress, boolean
-from dockyard.errors import BuilderError, DockyardError, PluginError
+from dockyard.errors import BuilderError, PluginError
 from dockyard.platforms import Platform
 
 Warn = Callable[[str], None]
@@ -103,7 +103,7 @@ class _Run(NamedTuple):
         node, request = self._pick(request)
         link = self._link(node)
         request = self._with_default_output(request, node, link)
-        self._check(request, node, link)
+        check_features(request, link.features, driver=node.driver, advice=self._advice)
         result = self.workbench.manager.build(node, request, self.progress, self.cancel)
         return self._deliver(request, node, link, result)
 
@@ -156,27 +156,9 @@ class _Run(NamedTuple):
             self.warn(f"invalid non-bool value for BUILDX_NO_DEFAULT_LOAD: {value}")
             return False
 
-    def _check(self, request: BuildRequest, node: Node, link: Link) -> None:
+    def _advice(self) -> Advice:
         manager = self.workbench.manager
-        try:
-            check_features(
-                request,
-                link.features,
-                driver=node.driver,
-                builders=(),
-                installed=(),
-                install_hint="",
-            )
-        except DockyardError:
-            # It will be refused; only now is it worth looking at who else is there.
-            check_features(
-                request,
-                link.features,
-                driver=node.driver,
-                builders=self._alternatives(),
-                installed=manager.driver_types(),
-                install_hint=manager.missing_hint(None),
-            )
+        return Advice(self._alternatives(), manager.driver_types(), manager.missing_hint(None))
 
     def _alternatives(self) -> list[Alternative]:
         with self.workbench.store.locked() as records:

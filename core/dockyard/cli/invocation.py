@@ -67,11 +67,9 @@ class Invocation:
     @cached_property
     def manager(self) -> PluginManager:
         """The installed plugins."""
-        from dockyard.plugin.discovery import find_offers
         from dockyard.plugin.manager import PluginManager
 
-        offers = find_offers(self.environment.cache)
-        return PluginManager(offers, disabled=self.environment.disabled_plugins)
+        return PluginManager.of(self.environment)
 
     @cached_property
     def loader(self) -> BuilderLoader:

@@ -49,6 +49,8 @@ from dockyard.plugin.discovery import DRIVERS, WRAPPERS, Offer
 if TYPE_CHECKING:
     import pluggy
 
+    from dockyard.config import Environment
+
 _Answer = TypeVar("_Answer")
 
 _DEFAULTS = "dockyard"
@@ -71,6 +73,17 @@ class PluginManager:
         self._drivers: dict[str, tuple[object, DriverType]] = {}
         self._failures: dict[str, PluginError] = {}
         self._wrappers_loaded = False
+
+    @classmethod
+    def of(cls, environment: Environment) -> PluginManager:
+        """Take what is installed, and switched off, in an environment.
+
+        Raises:
+            ConfigError: The configuration that switches plugins off cannot be read.
+        """
+        from dockyard.plugin.discovery import find_offers
+
+        return cls(find_offers(environment.cache), disabled=environment.disabled_plugins)
 
     # --- what is installed ------------------------------------------------------------------
 

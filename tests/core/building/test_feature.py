@@ -3,7 +3,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from dockyard.building.feature import Alternative, check_features
+from dockyard.building.feature import Advice, Alternative, check_features
 from dockyard.building.output import parse_outputs
 from dockyard.driver import BuildRequest, CacheEntry, DriverType, Feature, NodeFeatures, Support
 from dockyard.errors import InputError, UnsupportedFeatureError
@@ -40,9 +40,9 @@ def check(
         request,
         features,
         driver="docker",
-        builders=builders,
-        installed=installed,
-        install_hint="install a driver, for example: pip install dockyard-x",
+        advice=lambda: Advice(
+            builders, installed, "install a driver, for example: pip install dockyard-x"
+        ),
     )
 
 

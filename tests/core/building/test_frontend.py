@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from dockyard.building.frontend import frontend_attributes, frontend_for
-from dockyard.driver import BuildRequest, CacheEntry, NodeFeatures
+from dockyard.driver import BuildRequest, NodeFeatures
 from dockyard.errors import InputError
 from dockyard.platforms import Platform
 
@@ -94,14 +92,6 @@ def test_the_environments_time_stamp_is_a_build_argument_unless_given() -> None:
     assert attributes(BuildRequest(), epoch="1")[key] == "1"
     given = BuildRequest(build_args={"SOURCE_DATE_EPOCH": "2"})
     assert attributes(given, epoch="1")[key] == "2"
-
-
-def test_caches_to_read_are_json_with_capital_keys() -> None:
-    request = BuildRequest(cache_from=(CacheEntry(type="registry", attributes={"ref": "r"}),))
-
-    assert json.loads(attributes(request)["cache-imports"]) == [
-        {"Type": "registry", "Attrs": {"ref": "r"}}
-    ]
 
 
 def test_a_syntax_argument_chooses_a_frontend_image() -> None:
