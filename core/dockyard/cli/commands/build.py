@@ -107,53 +107,36 @@ def _warn_of_legacy(invocation: Invocation, options: Options) -> None:
 
 
 def _request(invocation: Invocation, options: Options) -> BuildRequest:
-    from dockyard.building.option import (
-        parse_add_host,
-        parse_assignments,
-        parse_cache,
-        parse_labels,
-        parse_network,
-        parse_size,
-        parse_ulimit,
-    )
-    from dockyard.building.output import check_outputs, parse_outputs
-    from dockyard.building.reference import check_tag
-    from dockyard.driver import BuildRequest
-    from dockyard.platforms import parse_list
+    from dockyard.building.option import parse_assignments, parse_labels
+    from dockyard.building.request import BuildOptions, make_request
 
     environment = invocation.environment
-    if options.no_cache and options.no_cache_filter:
-        raise InputError("--no-cache and --no-cache-filter cannot currently be used together")
-    outputs = parse_outputs(options.output, push=options.push, load=options.load)
     default_platform = environment.get("DOCKER_DEFAULT_PLATFORM")
-    platforms = options.platform or ([default_platform] if default_platform else [])
-    return BuildRequest(
-        build_context=options.arguments[0],
+    given = BuildOptions(
         dockerfile=options.file or None,
-        tags=tuple(check_tag(tag) for tag in options.tag),
-        outputs=check_outputs(
-            outputs,
-            working_directory=environment.working_directory,
-            terminal=invocation.stdout.isatty(),
-        ),
+        tags=options.tag,
+        outputs=options.output,
+        load=options.load,
+        push=options.push,
         target=options.target,
         build_args=parse_assignments(options.build_arg, environment.variables),
         labels=parse_labels(options.label),
-        platforms=parse_list(platforms),
+        platforms=options.platform or ([default_platform] if default_platform else []),
         no_cache=options.no_cache,
-        no_cache_filter=tuple(options.no_cache_filter),
+        no_cache_filter=options.no_cache_filter,
         pull=options.pull,
-        add_hosts=tuple(pair for value in options.add_host for pair in parse_add_host(value)),
-        network=parse_network(options.network),
-        shm_size=parse_size(options.shm_size, "shm-size") if options.shm_size else 0,
-        ulimits=tuple(parse_ulimit(value) for value in options.ulimit),
+        add_hosts=options.add_host,
+        network=options.network,
+        shm_size=options.shm_size or 0,
+        ulimits=options.ulimit,
         cgroup_parent=options.cgroup_parent,
-        cache_from=parse_cache(options.cache_from),
-        cache_to=parse_cache(options.cache_to),
+        cache_from=options.cache_from,
+        cache_to=options.cache_to,
         stdin=invocation.stdin.buffer,
         stdout=invocation.stdout.buffer,
-        working_directory=str(environment.working_directory),
+        working_directory=environment.working_directory,
     )
+    return make_request(options.arguments[0], given, terminal=invocation.stdout.isatty())
 
 
 def _empty_iidfile(options: Options, request: BuildRequest) -> Path | None:
