@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dockyard.errors import InputError
+from dockyard.fsutil.name import reason
 
 FILE = "buildkitd.toml"
 _DAEMON_DIRECTORY = "/etc/buildkit"
@@ -44,7 +45,7 @@ def load_config(path: Path, *, working_directory: Path) -> dict[str, bytes]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"failed to load buildkit configuration file: {path}: {_why(error)}"
+            f"failed to load buildkit configuration file: {path}: {reason(error)}"
         ) from error
     if len(data) > _READ_LIMIT:
         raise InputError(
@@ -103,7 +104,7 @@ def _read(path: Path, kind: str) -> bytes:
     try:
         return path.read_bytes()[:_READ_LIMIT]
     except OSError as error:
-        raise InputError(f"failed to read {kind} file: {path}: {_why(error)}") from error
+        raise InputError(f"failed to read {kind} file: {path}: {reason(error)}") from error
 
 
 def _texts(value: object, registry: str) -> list[str]:
@@ -171,7 +172,3 @@ def _quoted(text: str) -> str:
         )
         + '"'
     )
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dockyard.cli.invocation import Invocation
 from dockyard.cli.parser import Command, CommandParser, Options
 from dockyard.errors import DaemonError, DockyardError, InputError
+from dockyard.fsutil.name import reason
 
 if TYPE_CHECKING:
     from dockyard.builder.builder import Builder
@@ -149,7 +150,7 @@ def _empty_iidfile(options: Options, request: BuildRequest) -> Path | None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"removing image ID file {path}: {_why(error)}") from error
+        raise InputError(f"removing image ID file {path}: {reason(error)}") from error
     return path
 
 
@@ -201,7 +202,7 @@ def _replace(path: Path, content: str) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {_why(error)}") from error
+        raise InputError(f"cannot write {path}: {reason(error)}") from error
 
 
 def _prefixed(error: DockyardError) -> DockyardError:
@@ -209,7 +210,3 @@ def _prefixed(error: DockyardError) -> DockyardError:
     by_daemon = isinstance(error, DaemonError)
     error.message = f"failed to build: {'failed to solve: ' if by_daemon else ''}{error.message}"
     return error
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
