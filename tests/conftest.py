@@ -14,7 +14,13 @@ ENGINE_SECONDS = 300
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # the tests start engines with what ./dev starts them with
 
-pytest_plugins = ("support.cli", "support.engines", "support.registry")
+pytest_plugins = (
+    "support.cli",
+    "support.engines",  # before those that import it, or pytest could not rewrite its asserts
+    "support.registry",
+    "support.buildkit_image",
+    "support.emulation",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

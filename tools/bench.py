@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import engine, environment, existing
+from tools import buildkit_image, engine, environment, existing
 from tools.control import ROOT
 from tools.report import DevError, say
 
 RESULTS = ROOT / "bench-results"
 METADATA = "docker-cli-plugin-metadata"
 _MIB = 1 << 20
+_BUILDER = "bench"
 _KEEP_NOTHING = ("--output", "type=cacheonly")
 """Where sending the context is measured, the daemon shall not also make an image of it."""
 
@@ -54,7 +55,7 @@ class Workload(NamedTuple):
 
     title: str
     prepare: Callable[[Bench], None]
-    """Make the inputs, once."""
+    """Make the inputs, once; also what the engine shall have."""
     arguments: Callable[[Bench], Sequence[str]]
     """Give one run's command line; what it does to the inputs is not measured."""
     must: float
@@ -153,12 +154,20 @@ def _forget(bench: Bench) -> None:
         cli = engine.cli_path()
     except DevError:
         return
-    prune = [cli, "builder", "prune", "--all", "--force"]
-    subprocess.run(prune, env=bench.variables, capture_output=True, check=False)
+    buildx = environment.program("docker-buildx")
+    for command in (
+        [buildx, "rm", "--force", _BUILDER],
+        [cli, "builder", "prune", "--all", "--force"],
+        [cli, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "bench"],
+    ):
+        done = subprocess.run(command, env=bench.variables, capture_output=True, check=False)
+    if made := done.stdout.decode().split():
+        command = [cli, "image", "rm", "--force", *made]
+        subprocess.run(command, env=bench.variables, capture_output=True, check=False)
 
 
 def _report(table: dict[str, dict[str, list[Sample]]]) -> None:
-    lines = [f"{'workload':34} {'wall':>14} {'CPU':>14} {'memory':>14}  wall/ref  must   mem/ref"]
+    lines = [f"{'workload':36} {'wall':>14} {'CPU':>14} {'memory':>14}  wall/ref  must   mem/ref"]
     for name, samples in table.items():
         own = _median(samples["dockyard"])
         beside = _median(samples["reference"]) if "reference" in samples else None
@@ -171,7 +180,7 @@ def _report(table: dict[str, dict[str, list[Sample]]]) -> None:
         if beside is not None:
             wall, memory = own.seconds / beside.seconds, own.memory / beside.memory
             ratios = f"{wall:8.2f}  {WORKLOADS[name].must:4.2f}  {memory:8.2f}"
-        lines.append(f"{WORKLOADS[name].title:34} {' '.join(cells)}  {ratios}")
+        lines.append(f"{WORKLOADS[name].title:36} {' '.join(cells)}  {ratios}")
     lines.append("medians, dockyard/reference; CPU and memory are the client's")
     for line in lines:
         say(line)
@@ -217,6 +226,32 @@ def _contexts(number: int, host: Callable[[Bench, int], str]) -> Callable[[Bench
             (place / "meta.json").write_text(json.dumps(content))
 
     return prepare
+
+
+def _in_container(prepare: Callable[[Bench], None]) -> Callable[[Bench], None]:
+    """Prepare something, and a builder of the docker-container driver that both programs use."""
+
+    def both(bench: Bench) -> None:
+        prepare(bench)
+        image = os.environ.get("DOCKYARD_TEST_BUILDKIT_IMAGE", "")
+        if not image:
+            archive = buildkit_image.archive()
+            _checked(bench, engine.cli_path(), "load", "--input", str(archive.path))
+            image = archive.name
+        buildx = environment.program("docker-buildx")
+        wanted = ("--name", _BUILDER, "--driver", "docker-container", "--use", "--bootstrap")
+        _checked(bench, buildx, "create", *wanted, "--driver-opt", f"image={image}")
+
+    return both
+
+
+def _checked(bench: Bench, *command: str) -> None:
+    done = subprocess.run(
+        command, env=bench.variables, cwd=bench.folder, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace")[-500:]
+        raise DevError(f"{' '.join(command)} ended with {done.returncode}: {words}")
 
 
 def _same_engine(bench: Bench, _index: int) -> str:
@@ -296,6 +331,46 @@ def _output(kind: str) -> Callable[[Bench], Sequence[str]]:
     return arguments
 
 
+def _layers(bench: Bench) -> None:
+    """Prepare an image of 500 MiB in seven layers, half of it random; the last is 1 MiB."""
+    names = [f"layer{index}" for index in range(6)]
+    lines = ["FROM scratch", *(f"COPY {name} /" for name in names), "COPY last /", ""]
+    project = _project(bench, "\n".join(lines))
+    for name in names:
+        _half_random(project / name, 83 * _MIB)
+    _half_random(project / "last", _MIB)
+
+
+def _half_random(path: Path, size: int) -> None:
+    text = b"what compresses well, and what does not\n" * 1024
+    with path.open("wb") as file:
+        while file.tell() < size:
+            file.write(os.urandom(64 << 10))
+            file.write(text[: 64 << 10])
+
+
+def _load_first(bench: Bench) -> Sequence[str]:
+    """Load an image of which neither the builder nor the engine has seen anything."""
+    _layers_anew(bench)
+    return _build(bench, "--load", "--tag", f"bench:first{bench.turn}")
+
+
+def _layers_anew(bench: Bench) -> None:
+    for path in sorted((bench.folder / "project").glob("layer*")):
+        with path.open("r+b") as file:
+            file.write(os.urandom(64 << 10))
+
+
+def _load_same(bench: Bench) -> Sequence[str]:
+    """Load what the engine has already, under a name that each program uses again and again."""
+    return _build(bench, "--load", "--tag", f"bench:same{bench.turn % 2}")
+
+
+def _load_changed(bench: Bench) -> Sequence[str]:
+    (bench.folder / "project" / "last").write_bytes(os.urandom(_MIB))
+    return _build(bench, "--load", "--tag", f"bench:changed{bench.turn % 2}")
+
+
 def _files_and_size(bench: Bench) -> None:
     """Prepare 500 MiB in 2,000 files of 256 KiB."""
     project = _project(bench, "FROM scratch\nCOPY src /src\n")
@@ -319,4 +394,17 @@ WORKLOADS = {
     ),
     "local": Workload("-o type=local, 500 MiB", _files_and_size, _output("local"), 0.8),
     "tar": Workload("-o type=tar, 500 MiB", _files_and_size, _output("tar"), 0.8),
+    "c-cached": Workload("container: tiny cached build", _in_container(_tiny), _build_plain, 1.0),
+    "c-big": Workload(
+        "container: context, one 1 GiB file", _in_container(_big(1024 * _MIB)), _build_unseen, 0.7
+    ),
+    "c-load": Workload(
+        "container: --load 500 MiB, first", _in_container(_layers), _load_first, 0.85
+    ),
+    "c-load-same": Workload(
+        "container: --load again, unchanged", _in_container(_layers), _load_same, 0.1
+    ),
+    "c-load-changed": Workload(
+        "container: --load, 1 MiB changed", _in_container(_layers), _load_changed, 0.2
+    ),
 }

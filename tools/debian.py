@@ -32,6 +32,13 @@ class Package:
     """The release's code name."""
     version: str
     """What the version starts with."""
+    architecture: str = ""
+    """Debian's name of the machine that it is for; empty for this one."""
+
+    @property
+    def folder(self) -> str:
+        """What the names of its folders begin with."""
+        return f"{self.name}@{self.architecture}" if self.architecture else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +70,11 @@ def unpacked(packages: Sequence[Package]) -> list[Path]:
     folder.mkdir(exist_ok=True)
     with locked(folder / "lock"):
         missing = [package for package in packages if _find(folder, package) is None]
-        for suite in sorted({package.suite for package in missing}):
-            _fetch(folder, suite, [package for package in missing if package.suite == suite])
+        groups: dict[tuple[str, str], list[Package]] = {}
+        for package in missing:
+            groups.setdefault((package.suite, package.architecture), []).append(package)
+        for (suite, architecture), group in sorted(groups.items()):
+            _fetch(folder, suite, architecture, group)
     found = [_find(folder, package) for package in packages]
     return [path for path in found if path is not None]
 
@@ -91,25 +101,28 @@ def mirror() -> str:
     raise DevError(f"no apt source of this machine offers {codename}/main: which mirror to use?")
 
 
-def _fetch(folder: Path, suite: str, packages: Sequence[Package]) -> None:
-    names = ", ".join(package.name for package in packages)
+def _fetch(folder: Path, suite: str, architecture: str, packages: Sequence[Package]) -> None:
+    names = ", ".join(package.folder for package in packages)
     say(f"fetching {names} of Debian {suite} into {folder}")
-    options = _apt_options(folder.parent / "apt" / suite, suite)
+    own_name = f"{suite}-{architecture}" if architecture else suite
+    options = _apt_options(folder.parent / "apt" / own_name, suite, architecture)
+    folders = {package.name: package.folder for package in packages}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as work:
         wanted = [f"{package.name}={package.version}*" for package in packages]
         _checked(["apt-get", *options, "-qq", "update"], work)
         _checked(["apt-get", *options, "-qq", "download", *wanted], work)
         for archive in sorted(Path(work).glob("*.deb")):
-            tree = Path(work) / archive.stem.rpartition("_")[0]
+            name, version, _ = archive.stem.split("_")
+            tree = Path(work) / f"{folders[name]}_{version}"
             _checked(["dpkg", "-x", str(archive), str(tree)], work)
             tree.rename(folder / tree.name)
 
 
-def _apt_options(state: Path, suite: str) -> list[str]:
+def _apt_options(state: Path, suite: str, architecture: str) -> list[str]:
     """Make apt's own folder for one release and return the options that lead apt there."""
     for name in ("lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
-    architecture = _checked(["dpkg", "--print-architecture"], state).strip()
+    architecture = architecture or _checked(["dpkg", "--print-architecture"], state).strip()
     signed_by = f" signed-by={KEYRING}" if KEYRING.exists() else ""
     sources = state / "sources.list"
     sources.write_text(f"deb [arch={architecture}{signed_by}] {mirror()} {suite} main\n")
@@ -121,6 +134,8 @@ def _apt_options(state: Path, suite: str) -> list[str]:
         "Dir::State::Lists": state / "lists",
         "Dir::Cache": state / "cache",
         "Acquire::Languages": "none",
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
         "APT::Sandbox::User": "root",  # the cache is below a home directory, closed to user _apt
     }
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
@@ -129,7 +144,7 @@ def _apt_options(state: Path, suite: str) -> list[str]:
 def _find(folder: Path, package: Package) -> Path | None:
     # apt writes the colon of an epoch as %3a in file names.
     version = package.version.replace(":", "%3a")
-    found = sorted(folder.glob(f"{package.name}_{version}*"))
+    found = sorted(folder.glob(f"{package.folder}_{version}*"))
     return found[-1] if found else None
 
 

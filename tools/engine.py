@@ -18,14 +18,19 @@ from pathlib import Path
 from tools import debian
 from tools.control import Control, new_folder
 from tools.debian import Package
+from tools.packages import (
+    BUILDX,
+    CLI,
+    CONTAINERD_1_6,
+    CONTAINERD_1_7,
+    DEVMAPPER,
+    DOCKER_20,
+    DOCKER_26,
+    RUNC,
+    TINI,
+)
 from tools.report import DevError
 from tools.supervisor import Spec
-
-CLI = Package(name="docker-cli", suite="trixie", version="26.1.")
-BUILDX = Package(name="docker-buildx", suite="trixie", version="0.13.")
-
-_RUNC = Package(name="runc", suite="bookworm", version="1.1.")
-"""Debian 12's runc serves both engines: the newer one of Debian 13 needs its C library too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +45,8 @@ class Kind:
     """True: images are kept in containerd's store."""
 
 
-_TRIXIE = (
-    Package(name="docker.io", suite="trixie", version="26.1."),
-    Package(name="containerd", suite="trixie", version="1.7."),
-    _RUNC,
-)
-_BOOKWORM = (
-    Package(name="docker.io", suite="bookworm", version="20.10."),
-    Package(name="containerd", suite="bookworm", version="1.6."),
-    Package(name="libdevmapper1.02.1", suite="bookworm", version="2:1.02."),
-    _RUNC,
-)
+_TRIXIE = (DOCKER_26, CONTAINERD_1_7, RUNC, TINI)
+_BOOKWORM = (DOCKER_20, CONTAINERD_1_6, DEVMAPPER, RUNC, TINI)
 KINDS = {
     kind.name: kind
     for kind in (
@@ -161,8 +157,15 @@ def why_not() -> str | None:
     return None if os.geteuid() == 0 else "starting an engine needs root"
 
 
-def start(kind: Kind, *, keep: bool = False) -> PrivateEngine:
+def start(
+    kind: Kind, *, keep: bool = False, settings: Mapping[str, object] | None = None
+) -> PrivateEngine:
     """Start a private engine and return once it answers.
+
+    Args:
+        kind: Which one.
+        keep: Whether it stays up when this process ends.
+        settings: What goes into the daemon's configuration file beside the kind's own.
 
     Raises:
         DevError: It cannot run here, or its packages cannot be had, or it did not come up.
@@ -171,8 +174,8 @@ def start(kind: Kind, *, keep: bool = False) -> PrivateEngine:
         raise DevError(f"cannot start a private Docker Engine: {reason}")
     packages = debian.unpacked(kind.packages)
     folder = new_folder()
-    settings = json.dumps(kind.settings).replace("{folder}", str(folder))
-    (folder / "daemon.json").write_text(settings)
+    values = {"init-path": _init(packages), **kind.settings, **(settings or {})}
+    (folder / "daemon.json").write_text(json.dumps(values).replace("{folder}", str(folder)))
     spec = Spec(
         argv=_arguments(folder, packages[0]),
         environment=_environment(packages),
@@ -249,6 +252,12 @@ def _arguments(folder: Path, package: Path) -> list[str]:
         # No --storage-driver: overlay2 is taken where the file system allows, vfs otherwise.
         # No --exec-opt for cgroups: cgroupfs is chosen by itself without systemd, v1 or v2.
     ]
+
+
+def _init(packages: list[Path]) -> str:
+    """Return the path of tini, to which the engine's package has a link that leads nowhere."""
+    found = (path / "usr/bin/tini-static" for path in packages)
+    return next(str(path) for path in found if path.is_file())
 
 
 def _environment(packages: list[Path]) -> dict[str, str]:

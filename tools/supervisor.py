@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -274,8 +275,18 @@ def discard(folder: Path, bridge_name: str) -> None:
     """Remove what a daemon had, once none of its processes is left."""
     if bridge_name:
         bridge.remove(bridge_name)
+    for name in _bridges_of_networks(folder):
+        bridge.remove(name)
     if process.unmount_below(folder):  # or else files of others might be removed
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bridges_of_networks(folder: Path) -> set[str]:
+    """Return the bridges of ``docker network create``, which an engine leaves when it ends."""
+    record = folder / "data" / "network" / "files" / "local-kv.db"
+    if not record.exists():
+        return set()
+    return {name.decode() for name in re.findall(rb"\bbr-[0-9a-f]{12}\b", record.read_bytes())}
 
 
 def sweep(parent: Path) -> None:

@@ -78,3 +78,13 @@ def test_packages_are_not_fetched_where_they_would_not_run(
 
     with pytest.raises(DevError, match=reason):
         debian.unpacked([Package(name="runc", suite="bookworm", version="1.")])
+
+
+def test_packages_for_another_architecture_have_folders_of_their_own() -> None:
+    native = Package(name="busybox-static", suite="bookworm", version="1:1.35.")
+    foreign = Package(
+        name="busybox-static", suite="bookworm", version="1:1.35.", architecture="arm64"
+    )
+
+    assert native.folder == "busybox-static"
+    assert foreign.folder == "busybox-static@arm64"

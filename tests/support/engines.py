@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -29,12 +29,16 @@ from tools.report import DevError
 
 ENGINE_FIXTURES = frozenset(
     {
+        "buildkit_image",
         "busybox",
+        "busybox_arm64",
         "docker_cli",
+        "emulation",
         "engine",
         "engine_20",
         "engine_26",
         "engine_26_containerd",
+        "mirrored_engine",
         "reference_buildx",
         "registry",
         "registry_with_login",
@@ -52,7 +56,8 @@ RUN ["/bin/busybox", "--install", "-s", "/bin"]
 
 ScratchContext = Callable[..., Path]
 """``scratch_context("CMD [...]", name=b"content")``: see the fixture."""
-StartEngine = Callable[[str], PrivateEngine]
+StartEngine = Callable[..., PrivateEngine]
+"""``start_engine("26.1", {"debug": True})``: see the fixture."""
 
 Made = TypeVar("Made")
 
@@ -153,11 +158,14 @@ def each_engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
 
 @pytest.fixture
 def start_engine() -> Iterator[StartEngine]:
-    """Start engines for this test alone, which it may restart and kill."""
+    """Start engines for this test alone, which it may restart and kill.
+
+    ``start_engine("26.1", {"debug": True})`` adds settings to the daemon's configuration file.
+    """
     with ExitStack() as stack:
 
-        def start(name: str) -> PrivateEngine:
-            started = or_skip(lambda: engine.start(KINDS[name]))
+        def start(name: str, settings: Mapping[str, object] | None = None) -> PrivateEngine:
+            started = or_skip(lambda: engine.start(KINDS[name], settings=settings))
             stack.callback(started.end)
             return started
 
