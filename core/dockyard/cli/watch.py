@@ -19,6 +19,7 @@ def watch(
     work: Callable[[Progress, Cancellation], _Result],
     *,
     mode: str = "auto",
+    titled: bool = False,
 ) -> _Result:
     """Run the work to its end, and give its result or raise its error.
 
@@ -29,6 +30,7 @@ def watch(
         builder: Whose name the display shows.
         work: Is given where to report, and the switch that Ctrl-C turns.
         mode: Of the display.
+        titled: Whether the display begins with the builder's name.
     """
     from dockyard.building.running import Running
     from dockyard.progress import ProgressWriter, make_display
@@ -38,7 +40,7 @@ def watch(
         mode,
         invocation.stderr,
         environment=invocation.environment.variables,
-        builder=builder.name,
+        builder=builder.name if titled else "",
         driver=builder.driver,
         debug=invocation.debug,
     )

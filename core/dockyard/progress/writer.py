@@ -65,14 +65,14 @@ class StepWriter:
     def status(self, text: str) -> Iterator[None]:
         """Show a line below the step for as long as the block runs.
 
-        It is done only when the block ends without an exception.
+        It ends with the block, also when that fails: why is said by the step.
         """
-        started = self._clock()
-        self._report(VertexStatus(id=text, vertex=self._digest, started=started))
-        yield
-        self._report(
-            VertexStatus(id=text, vertex=self._digest, started=started, completed=self._clock())
-        )
+        begun = VertexStatus(id=text, vertex=self._digest, started=self._clock())
+        self._report(begun)
+        try:
+            yield
+        finally:
+            self._report(evolve(begun, completed=self._clock()))
 
     def report(self, text: str, current: int = 0, total: int = 0, *, done: bool = False) -> None:
         """Show or renew a line below the step with a number of bytes."""

@@ -175,6 +175,7 @@ def _build(
             workbench, builder, request, progress=progress, cancel=cancel, warn=invocation.warn
         ),
         mode=mode,
+        titled=True,
     )
 
 
