@@ -63,8 +63,9 @@ class InvalidNameError(InputError):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        shown = name if name.isprintable() else repr(name)
         super().__init__(
-            f"invalid name {name}, name needs to start with a letter "
+            f"invalid name {shown}, name needs to start with a letter "
             "and may not contain symbols, except ._-"
         )
 

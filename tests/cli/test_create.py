@@ -36,6 +36,12 @@ def current(cli: Cli) -> str:
     return name
 
 
+def kept(cli: Cli) -> list[Path]:
+    """Give every file below docker's configuration directory but the lock."""
+    files = (file for file in (cli.home / "docker").rglob("*") if file.is_file())
+    return [file for file in files if file.name != ".lock"]
+
+
 def test_a_builder_is_made_as_buildx_would_write_it(cli: Cli) -> None:
     done = cli.ok(
         *("create", "--name", "A_B.c-D", "--driver", "stand", "--platform", "linux/arm64/v8,armhf"),
@@ -194,6 +200,7 @@ def test_a_node_leaves_in_silence(cli: Cli) -> None:
             "except ._-",
         ),
         ("--name b --driver-opt foo stand://down/9", 'invalid value "foo", expecting k=v'),
+        ("--name b --driver-opt =1 stand://down/9", 'invalid value "=1", expecting k=v'),
         (
             "--name b --platform bogus stand://down/9",
             '"bogus": unknown operating system or architecture: invalid argument',
@@ -233,6 +240,60 @@ def test_what_cannot_be_done_is_refused_in_buildxs_words(cli: Cli, line: str, wo
     assert record(cli, "a") == before
 
 
+@pytest.mark.parametrize("kind", ["--name", "--node"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "..",
+        ".hidden",
+        "/etc/x",
+        "a/b",
+        "a\\b",
+        "-x",
+        "_x",
+        "a b",
+        "a\nb",
+        "a\tb",
+        "é",
+        "a;b",
+    ],
+)
+def test_hostile_names_are_refused_and_leave_nothing(cli: Cli, kind: str, name: str) -> None:
+    names = {"--name": "a", "--node": "n", kind: name}
+
+    refused = cli.refused(
+        "create", *(f"{flag}={value}" for flag, value in names.items()), "stand://down/0"
+    )
+
+    shown = name if name.isprintable() else repr(name)
+    assert refused == (
+        f"invalid name {shown}, name needs to start with a letter and may not contain symbols, "
+        "except ._-"
+    )
+    assert kept(cli) == []
+
+
+@pytest.mark.parametrize("kind", ["--name", "--node"])
+def test_names_that_are_too_long_are_refused_and_leave_nothing(cli: Cli, kind: str) -> None:
+    names = {"--name": "a", "--node": "n", kind: "x" * 256}
+
+    assert cli.refused("create", *(f"{k}={v}" for k, v in names.items()), "stand://down/0") == (
+        "name xxxxxxxxxxxxxxxxxxxx... is too long: it has 256 characters, and may have 255"
+    )
+    assert kept(cli) == []
+
+
+def test_the_longest_name_can_be_used(cli: Cli) -> None:
+    name = "x" * 255
+
+    cli.ok("create", "--name", name, "--node", "n", "stand://down/0")
+
+    assert cli.ok("inspect", name).out.startswith(f"Name:          {name}\n")
+    cli.ok("rm", name)
+    assert records(cli) == []
+
+
 def test_an_unknown_driver_is_refused_with_what_to_do(cli: Cli) -> None:
     words = cli.refused("create", "--driver", "bogus", "x").splitlines()
 
@@ -251,7 +312,8 @@ def test_another_driver_than_the_builders_is_refused(cli: Cli) -> None:
 
 
 def test_without_a_driver_that_makes_builders_the_remedy_is_told(tmp_path: Path) -> None:
-    cli = stand_cli(tmp_path / "home", DOCKYARD_DISABLE_PLUGINS="stand,docker")
+    disabled = "stand,docker,docker-container,remote"
+    cli = stand_cli(tmp_path / "home", DOCKYARD_DISABLE_PLUGINS=disabled)
 
     words = cli.refused("create", "--name", "a")
 

@@ -61,6 +61,7 @@ def test_the_matrix_as_json_has_everything(cli: Cli) -> None:
         "type": "bool",
         "default": "false",
         "help": "run only once booted",
+        "losesCache": False,
     }
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dockyard.plugin.manager import PluginManager
 
 _TRIES = 10
+_LONGEST_NAME = 255
+"""Bytes, as builders and nodes are files and directories on disk."""
 
 _TLS_REFUSAL = (
     "could not create a builder instance with TLS data loaded from environment. Please use "
@@ -120,13 +122,7 @@ class Creation:
         Raises:
             StoreError: The record cannot be written.
         """
-        with self._store.locked() as records:
-            if records.group(change.after.name) != change.after:
-                return
-            if change.before is None:
-                records.remove(change.after.name)
-            else:
-                records.save(change.before)
+        undo(self._store, change)
 
     def _replace(self, name: str, plan: Callable[[NodeGroup | None], Change]) -> Change:
         for _ in range(_TRIES):
@@ -146,7 +142,7 @@ class Creation:
             contexts = set(self._contexts.names())
             with self._store.locked() as records:
                 return random_name(lambda name: name in contexts or _is_stored(records, name))
-        check(wish.name)
+        _check_name(wish.name)
         if not wish.append and self._contexts.exists(wish.name):
             raise BuilderError(f'instance name "{wish.name}" already exists as context builder')
         return wish.name
@@ -167,7 +163,7 @@ class Creation:
                 f'existing instance for "{name}" but has mismatched driver "{before.driver}"'
             )
         group = before or NodeGroup(name=check_new(name), driver=declared.name)
-        node_name = check(wish.node).lower() if wish.node else group.next_node_name()
+        node_name = _check_name(wish.node).lower() if wish.node else group.next_node_name()
         old = group.node(node_name)
         if before is not None and old is None and not wish.append:
             raise BuilderError(f"node {wish.node} not found, did you mean to append?")
@@ -280,19 +276,67 @@ class Creation:
             ) from error
 
 
+def write(store: Store, change: Change) -> None:
+    """Write a change that was planned, unless somebody has changed the builder since.
+
+    Raises:
+        BuilderError: Somebody has; nothing is written.
+        StoreError: The record cannot be written.
+    """
+    with store.locked() as records:
+        if not _is_same(records.group(change.after.name), change.before):
+            raise BuilderError(
+                f'builder "{change.after.name}" was changed by somebody else meanwhile',
+                hint="nothing was changed now; look at it again: "
+                f"dockyard inspect {change.after.name}",
+            )
+        records.save(change.after)
+
+
+def undo(store: Store, change: Change) -> bool:
+    """Put back what had been there; False when somebody has changed it since.
+
+    Raises:
+        StoreError: The record cannot be written.
+    """
+    with store.locked() as records:
+        if records.group(change.after.name) != change.after:
+            return False
+        if change.before is None:
+            records.remove(change.after.name)
+        else:
+            records.save(change.before)
+    return True
+
+
 def parse_driver_options(fields: Sequence[str]) -> dict[str, str]:
     """Turn ``key=value`` fields into driver options; the last of a key counts.
 
     Raises:
-        BuilderError: A field has no ``=``.
+        BuilderError: A field has no ``=``, or nothing before it.
     """
     options = {}
     for text in fields:
         key, equals, value = text.partition("=")
-        if not equals:
+        if not (equals and key):
             raise BuilderError(f'invalid value "{text}", expecting k=v')
         options[key] = value
     return options
+
+
+def _check_name(name: str) -> str:
+    """Give the name back when a builder or node may be made with it.
+
+    Raises:
+        InvalidNameError: It breaks the rule for names.
+        BuilderError: It is too long.
+    """
+    if len(check(name)) > _LONGEST_NAME:
+        raise BuilderError(
+            f"name {name[:20]}... is too long: it has {len(name)} characters, "
+            f"and may have {_LONGEST_NAME}"
+        )
+    return name
 
 
 def _is_same(one: NodeGroup | None, other: NodeGroup | None) -> bool:

@@ -12,6 +12,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from dockyard.builder.daemon_schema import type_problems
 from dockyard.errors import InputError
 from dockyard.fsutil.name import reason
 
@@ -55,6 +56,8 @@ def load_config(path: Path, *, working_directory: Path) -> dict[str, bytes]:
         values = tomllib.loads(data.decode("utf-8"))
     except ValueError as error:
         raise InputError(f"failed to load buildkit configuration file: {path}: {error}") from error
+    for problem in type_problems(values):
+        raise InputError(f"failed to load buildkit configuration file: {path}: {problem}")
     files = dict(_move_certificates(values, working_directory))
     files[FILE] = format_toml(values).encode("utf-8")
     return files
@@ -80,22 +83,17 @@ def format_toml(values: Mapping[str, Any]) -> str:
 
 def _move_certificates(values: _Table, here: Path) -> Iterator[tuple[str, bytes]]:
     """Give the certificates to store, and change the configuration to name the copies."""
-    registries = values.get("registry", {})
-    if not isinstance(registries, dict):
-        raise InputError("invalid registry config: not a table")
-    for registry, settings in registries.items():
-        if not isinstance(settings, dict):
-            raise InputError(f'invalid registry config for "{registry}"')
+    for registry, settings in values.get("registry", {}).items():
         directory = f"certs/{re.sub('[^a-zA-Z0-9.-]+', '_', registry)}"
         if "ca" in settings:
-            paths = _texts(settings["ca"], registry)
+            paths = settings["ca"]
             settings["ca"] = [f"{_DAEMON_DIRECTORY}/{directory}/{Path(p).name}" for p in paths]
             for path in paths:
                 yield f"{directory}/{Path(path).name}", _read(here / path, "CA")
-        for pair in _tables(settings.get("keypair", []), registry):
+        for pair in settings.get("keypair", ()):
             for kind in ("key", "cert"):
                 if kind in pair:
-                    (path,) = _texts([pair[kind]], registry)
+                    path = pair[kind]
                     pair[kind] = f"{_DAEMON_DIRECTORY}/{directory}/{Path(path).name}"
                     yield f"{directory}/{Path(path).name}", _read(here / path, kind)
 
@@ -105,18 +103,6 @@ def _read(path: Path, kind: str) -> bytes:
         return path.read_bytes()[:_READ_LIMIT]
     except OSError as error:
         raise InputError(f"failed to read {kind} file: {path}: {reason(error)}") from error
-
-
-def _texts(value: object, registry: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError(f'invalid registry config for "{registry}"')
-    return value
-
-
-def _tables(value: object, registry: str) -> list[_Table]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InputError(f'invalid registry config for "{registry}"')
-    return value
 
 
 def _table_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

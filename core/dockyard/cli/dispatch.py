@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rm": ("rm", "Remove one or more builder instances"),
     "stop": ("stop", "Stop builder instance"),
     "uninstall": ("uninstall", "Remove Dockyard from docker's plugins"),
+    "update": ("update", "Change a builder's settings and keep its build cache"),
     "use": ("use", "Set the current builder instance"),
     "version": ("version", "Show version information"),
 }

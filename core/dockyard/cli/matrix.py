@@ -54,6 +54,7 @@ def describe(driver: DriverType, provider: str) -> dict[str, Any]:
                 "type": option.type,
                 "default": option.default,
                 "help": option.help,
+                "losesCache": option.loses_cache,
             }
             for option in driver.options
         ],
@@ -80,6 +81,7 @@ def inspect_lines(driver: DriverType, provider: str) -> list[str]:
     lines += [
         f" {option.name}{'<key>' if option.is_family else ''}\t{option.type}\t"
         f"{option.default or '-'}\t{option.help}"
+        f"{'; changing it loses the build cache' if option.loses_cache else ''}"
         for option in driver.options
     ] or [" none"]
     lines += ["", "Features:"]

@@ -46,6 +46,11 @@ class Option:
     """The default as a person would type it; empty when there is none."""
     parse: Callable[[str], Any] = text
     """Turn the typed text into a value; ValueError says in its text what is wrong."""
+    recreates: bool = True
+    """Whether a node takes a new value up only when it is made anew. False for what is looked at
+    each time that the node is used."""
+    loses_cache: bool = False
+    """Whether changing it loses the build cache."""
 
     @property
     def is_family(self) -> bool:
@@ -65,9 +70,9 @@ def parse_options(
     options = list(declared)
     values: dict[str, Any] = {}
     for name, value in typed.items():
-        option = _find(options, name)
+        option = find_option(options, name)
         if option is None:
-            raise _unknown(driver, options, name)
+            raise unknown_option(driver, options, name)
         if option.is_family and name == option.name:
             raise OptionError(f'invalid {name[:-1]} option "{name}", expecting {name}FOO=bar')
         try:
@@ -79,14 +84,16 @@ def parse_options(
     return values
 
 
-def _find(options: Iterable[Option], name: str) -> Option | None:
+def find_option(options: Iterable[Option], name: str) -> Option | None:
+    """Give the declaration that a name as it is typed belongs to; None when there is none."""
     for option in options:
         if option.name == name or (option.is_family and name.startswith(option.name)):
             return option
     return None
 
 
-def _unknown(driver: str, options: Iterable[Option], name: str) -> OptionError:
+def unknown_option(driver: str, options: Iterable[Option], name: str) -> OptionError:
+    """Make the error for an option that a driver does not declare."""
     import difflib
 
     known = sorted(option.name + ("<key>" if option.is_family else "") for option in options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from dockyard.builder.creation import Creation, Wish
+from dockyard.builder.creation import Change, Creation, Wish, undo, write
 from dockyard.builder.store import Store
 from dockyard.config import Environment
 from dockyard.engine.context import DockerContexts
@@ -163,6 +163,24 @@ def test_undoing_leaves_what_others_have_changed_since(home: Path) -> None:
 
     with made._store.locked() as records:
         assert records.group("a") == later.after
+
+
+def test_a_planned_change_is_not_written_over_somebody_elses(home: Path) -> None:
+    made = creation(home, "quay")
+    made.create(Wish(name="a", endpoint="tcp://a"))
+    with made._store.locked() as records:
+        first = records.group("a")
+    assert first is not None
+    late = Change(before=first, after=attrs.evolve(first, name="A"), needs_restart=False)
+    write(made._store, late)
+
+    with pytest.raises(BuilderError, match='^builder "A" was changed by somebody else meanwhile$'):
+        write(made._store, late)
+
+    assert undo(made._store, late)
+    assert not undo(made._store, late)
+    with made._store.locked() as records:
+        assert records.group("a") == first
 
 
 def test_a_record_that_changes_while_it_is_planned_is_planned_anew(home: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dockyard.driver import Option, boolean, parse_options
+from dockyard.driver.option import find_option
 from dockyard.errors import OptionError
 
 OPTIONS = (
@@ -46,3 +47,21 @@ def test_a_wrong_value_is_refused_in_gos_words() -> None:
         parse_options("shed", OPTIONS, {"default-load": "maybe"})
 
     assert caught.value.hint == "driver option default-load takes a bool"
+
+
+def test_a_changed_option_needs_a_new_node_and_keeps_the_cache_unless_declared() -> None:
+    plain = Option(name="image", help="the image")
+    declared = Option(name="disk", help="the disk", recreates=False, loses_cache=True)
+
+    assert (plain.recreates, plain.loses_cache) == (True, False)
+    assert (declared.recreates, declared.loses_cache) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("image", "image"), ("env.A", "env."), ("env.", "env."), ("images", None), ("env", None)],
+)
+def test_a_declaration_is_found_by_name_or_family(name: str, found: str | None) -> None:
+    option = find_option(OPTIONS, name)
+
+    assert (option.name if option else None) == found

@@ -5,8 +5,12 @@
 - ``stand://down/...`` never runs
 - ``stand://broken/WORDS`` fails with the words, whatever it is asked
 - ``stand://hang/...`` never answers
-- ``stand://stuck/...`` cannot be removed
+- ``stand://stuck/PATH`` is like ``stand:///PATH`` and cannot be removed
+- ``stand://stopped/...`` is stopped
 - ``stand://crash/...`` raises what no driver should
+
+Of the colors, ``ugly`` and whatever begins so cannot be booted, ``dim`` is booted until that is
+canceled, and ``divided`` raises what no driver should. What is removed is booted no more.
 
 What it is told to do it writes, a line each, into the file that ``STAND_LOG`` names.
 """
@@ -93,18 +97,35 @@ def dockyard_status(node: Node) -> NodeStatus:
         raise DriverError(path.name)
     if kind == "crash":
         raise ZeroDivisionError("an accident")
-    if kind or not path.exists() or (node.options.get("needs-boot") and not _is_booted(path)):
+    if kind == "stopped":
+        return NodeStatus(state=State.STOPPED)
+    if (
+        kind not in {"", "stuck"}
+        or not path.exists()
+        or (node.options.get("needs-boot") and not _is_booted(path))
+    ):
         return NodeStatus(state=State.INACTIVE, reason="nobody stands here")
     return NodeStatus(state=State.RUNNING, version="v0.0.1-stand")
 
 
 @hookimpl
-def dockyard_bootstrap(node: Node, progress: Progress) -> Booted:
+def dockyard_bootstrap(node: Node, progress: Progress, cancel: Cancellation) -> Booted:
     kind, path = _place(node)
+    color = node.options.get("color", "red")
+    _note(f"boot {node.name} {color}")
     with progress.step("[internal] booting buildkit") as step:
         if kind == "broken":
             raise DriverError(path.name)
+        if color.startswith("ugly"):
+            raise DriverError(f"too {color} to stand", hint="paint it")
+        if color == "divided":
+            raise ZeroDivisionError("an accident")
         with step.status(f"setting up {node.name}"):
+            if color == "dim":
+                canceled = threading.Event()
+                cancel.on_cancel(canceled.set)
+                canceled.wait()
+                cancel.check()
             path.with_suffix(".booted").touch()
     return Booted()
 
@@ -134,9 +155,11 @@ def dockyard_stop(node: Node) -> Stopped:
 
 @hookimpl
 def dockyard_rm(node: Node, force: bool, keep_state: bool, keep_daemon: bool) -> Removed:
-    kind, _ = _place(node)
+    kind, path = _place(node)
     if kind == "stuck":
         raise DriverError("it is nailed down")
+    if not kind:
+        path.with_suffix(".booted").unlink(missing_ok=True)
     words = [word for word, given in (("force", force), ("keep-state", keep_state)) if given]
     _note(" ".join(["rm", node.name, *words]))
     return Removed(what=(f"stand {node.name}",))
