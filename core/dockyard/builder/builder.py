@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
@@ -24,11 +24,12 @@ from dockyard.driver import (
     Worker,
     parse_options,
 )
-from dockyard.errors import DockyardError, DriverError
+from dockyard.errors import ConfigError, DockyardError, DriverError
 from dockyard.platforms import Platform
 
 if TYPE_CHECKING:
     from dockyard.engine.context import DockerContexts
+    from dockyard.engine.credential import Credentials
     from dockyard.plugin.manager import PluginManager
 
 TIMEOUT = 20.0
@@ -179,8 +180,25 @@ class BuilderLoader:
             flags=entry.flags,
             files=entry.files,
             engine=self._contexts.resolve(entry.endpoint) if uses_engine else None,
+            variables=self._contexts.environment.variables,
+            credentials=self._credentials,
             sticky_key=sticky_key,
         )
+
+    @cached_property
+    def _credentials(self) -> Credentials | None:
+        """Give what docker's configuration knows about registries, to whoever may need it.
+
+        A malformed one is no reason not to list or remove builders; builds refuse it themselves.
+        """
+        from dockyard.engine.credential import Credentials
+
+        environment = self._contexts.environment
+        try:
+            docker = environment.docker
+            return Credentials(docker.values, path=docker.path, variables=environment.variables)
+        except ConfigError:
+            return None
 
     # --- in threads: these change nothing that the caller of load() can see -----------------
 
@@ -263,9 +281,9 @@ class BuilderLoader:
             features = self._manager.features(node, workers)
         except DockyardError as error:
             return evolve(info, error=error)
-        return evolve(
-            info, workers=workers, version=version or info.status.version, features=features
-        )
+        if not version:
+            version = info.status.ask_version() if info.status.ask_version else info.status.version
+        return evolve(info, workers=workers, version=version, features=features)
 
 
 def _accept(builder: Builder, info: NodeInfo, outcome: Sequence[NodeInfo] | DockyardError) -> None:

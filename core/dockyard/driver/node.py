@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
 from dockyard.driver.feature import Feature, Support
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.platforms import Platform
+
+if TYPE_CHECKING:
+    from dockyard.engine.credential import Credentials
 
 
 @define(eq=False, kw_only=True)
@@ -33,6 +36,10 @@ class Node:
     """Configuration files, by their path below BuildKit's configuration directory."""
     engine: EngineEndpoint | None = None
     """The Docker Engine that the endpoint names, for drivers that use one."""
+    variables: Mapping[str, str] = field(factory=dict, repr=False)
+    """The environment of whoever uses the node."""
+    credentials: Credentials | None = field(default=None, repr=False)
+    """What docker's configuration knows about registries; None when it cannot be used."""
     sticky_key: str = ""
     """What a driver with several daemons chooses by: the build context's place."""
     cache: dict[str, Any] = field(factory=dict)
@@ -80,6 +87,8 @@ class NodeStatus:
     """Why it is not ready, in words."""
     version: str = ""
     """BuildKit's version where the driver knows it and the daemon cannot tell."""
+    ask_version: Callable[[], str] | None = None
+    """Finds that version out where doing so costs time. Asked only when the daemon cannot tell."""
     dynamic: tuple[Node, ...] = ()
     """The daemons that really stand behind the node, when there are several."""
 

@@ -30,6 +30,11 @@ class DockerContexts:
         self._root = environment.docker_config / "contexts"
 
     @property
+    def environment(self) -> Environment:
+        """The environment whose docker contexts these are."""
+        return self._environment
+
+    @property
     def current_name(self) -> str:
         """The name of the current docker context, whether it exists or not.
 

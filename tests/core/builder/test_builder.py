@@ -14,7 +14,7 @@ import pytest
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.group import NodeEntry, NodeGroup, context_group
 from dockyard.config import Environment
-from dockyard.driver import Feature, State
+from dockyard.driver import Feature, Node, NodeStatus, State
 from dockyard.engine.context import DockerContexts
 from dockyard.errors import (
     ConnectError,
@@ -24,8 +24,10 @@ from dockyard.errors import (
     OptionError,
 )
 from dockyard.platforms import parse_list
+from dockyard.plugin import hookimpl
 from dockyard.plugin.discovery import DRIVERS, Offer
 from dockyard.plugin.manager import PluginManager
+from support.plugins import dockyard_stand
 from support.scripted_buildkit import ScriptedBuildKit
 
 
@@ -88,6 +90,7 @@ def test_a_node_is_what_its_entry_says_with_its_options_parsed(tmp_path: Path) -
     node = builder.nodes[0].node
     assert node is not None
     assert (builder.driver, builder.error) == ("stand", None)
+    assert node.credentials is not None
     assert attrs.asdict(node, recurse=False) == {
         "name": "b0",
         "driver": "stand",
@@ -98,6 +101,8 @@ def test_a_node_is_what_its_entry_says_with_its_options_parsed(tmp_path: Path) -
         "flags": ("--debug",),
         "files": {"buildkitd.toml": b"x"},
         "engine": None,
+        "variables": {"HOME": str(tmp_path)},
+        "credentials": node.credentials,
         "sticky_key": "/src",
         "cache": {},
     }
@@ -125,6 +130,34 @@ def test_a_running_node_tells_workers_version_and_features(
     assert info.features is not None
     assert info.features.has(Feature.TARBALL)
     assert not info.features.has(Feature.AUTO_LOAD)
+
+
+@pytest.mark.parametrize(("told", "version"), [("", "v7"), ("v9.9", "v9.9")])
+def test_a_version_that_takes_time_is_asked_for_only_where_the_daemon_tells_none(
+    tmp_path: Path,
+    daemon: ScriptedBuildKit,
+    monkeypatch: pytest.MonkeyPatch,
+    told: str,
+    version: str,
+) -> None:
+    if told:
+        daemon.info = lambda: {"buildkitVersion": {"version": told}}
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append("v7")
+        return "v7"
+
+    @hookimpl
+    def dockyard_status(node: Node) -> NodeStatus:
+        return NodeStatus(state=State.RUNNING, ask_version=ask)
+
+    monkeypatch.setattr(dockyard_stand, "dockyard_status", dockyard_status)
+
+    (builder,) = load(make_loader(tmp_path, "stand"), group(entry("b0", f"stand://{tmp_path}/d")))
+
+    assert builder.nodes[0].version == version
+    assert asked == ([] if told else ["v7"])
 
 
 def test_the_drivers_version_counts_where_the_daemon_tells_none(

@@ -19,7 +19,7 @@ from dockyard.engine.credential import Credentials
 from dockyard.engine.image import load_archive
 from dockyard.errors import CanceledError, EngineError, InputError
 from dockyard_docker import plugin
-from dockyard_docker.push import _login, _tagged
+from dockyard_docker.push import _tagged
 from support.archive import archive
 from support.peer import Peers, answering, read_head, silent
 from support.registry import Registry
@@ -184,34 +184,6 @@ def test_canceling_ends_a_push_to_a_silent_engine(
 
     with pytest.raises(CanceledError):
         plugin.dockyard_push(node, Image(names=("r.test/x",)), memory, cancel)
-
-
-@pytest.mark.parametrize(
-    ("entry", "login"),
-    [
-        ({"auth": "dTpw"}, {"username": "u", "password": "p"}),
-        ({"identitytoken": "t"}, {"identitytoken": "t"}),
-        ({"registrytoken": "t"}, {"registrytoken": "t"}),
-    ],
-)
-def test_every_kind_of_credential_is_handed_on(
-    entry: dict[str, str], login: dict[str, str]
-) -> None:
-    credentials = Credentials({"auths": {"r.test:5000": entry}})
-
-    found = _login(credentials, "r.test:5000/a/b:x", Cancellation())
-
-    assert found == {"serveraddress": "r.test:5000", **login}
-
-
-@pytest.mark.parametrize("name", ["app", "me/app:x", "docker.io/me/app", "index.docker.io/a/b"])
-def test_a_name_without_a_registry_is_docker_hub_s(name: str) -> None:
-    credentials = Credentials({"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}}})
-
-    found = _login(credentials, name, Cancellation())
-
-    assert found["serveraddress"] == "https://index.docker.io/v1/"
-    assert found["username"] == "u"
 
 
 def test_a_name_without_a_tag_is_pushed_as_latest() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dockyard.cancellation import Cancellation
@@ -31,17 +29,17 @@ def push(node: Node, image: Image, progress: Progress, cancel: Cancellation) -> 
         raise ConnectError("docker driver requires docker API access")
     if not image.names:
         raise InputError("tag is needed when pushing to registry")
-    from dockyard_docker.client import api_client
+    from dockyard.engine.client import api_client, login_for, translated
 
     credentials = image.credentials or Credentials({})
     digests = []
     with (
-        _translated(cancel),
+        translated(cancel, "the push"),
         api_client(node.engine, silence=_SILENCE, cancel=cancel) as client,
     ):
         for name in map(_tagged, image.names):
             cancel.check()
-            login = _login(credentials, name, cancel)
+            login = login_for(credentials, name, cancel)
             with progress.step(f"pushing {name} with docker") as step:
                 digests.append(_push_one(client, name, login, step, cancel))
     return PushResult(digest=digests[0])
@@ -82,40 +80,5 @@ def _pushed_digest(event: dict[str, Any]) -> str:
     return digest if isinstance(digest, str) else ""
 
 
-def _login(credentials: Credentials, name: str, cancel: Cancellation) -> dict[str, str]:
-    """Give what the engine shall log in to the name's registry with; empty for nobody."""
-    host, slash, _ = name.partition("/")
-    named = slash and (host == "localhost" or "." in host or ":" in host)
-    host = host if named and host != "index.docker.io" else "docker.io"
-    found = credentials.lookup(host, cancel=cancel)
-    if not found:
-        return {}
-    login = {"serveraddress": "https://index.docker.io/v1/" if host == "docker.io" else host}
-    if found.identity_token:
-        login["identitytoken"] = found.identity_token
-    elif found.registry_token:
-        login["registrytoken"] = found.registry_token
-    else:
-        login |= {"username": found.username, "password": found.secret}
-    return login
-
-
 def _tagged(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
-@contextmanager
-def _translated(cancel: Cancellation) -> Iterator[None]:
-    """Turn what the docker package raises into our errors."""
-    from docker.errors import APIError, DockerException
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except APIError as error:
-        words = " ".join((error.explanation or str(error)).split())
-        raise EngineError(words, status=error.status_code) from error
-    except (DockerException, RequestException, HTTPError, OSError, ValueError) as error:
-        cancel.check()
-        raise EngineError(f"the docker engine broke off the push: {error}") from error

@@ -11,20 +11,27 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
 from docker import APIClient  # noqa: TID253  # whoever imports this module wants it
 from docker.constants import DEFAULT_DOCKER_API_VERSION  # noqa: TID253
+from docker.errors import APIError, DockerException  # noqa: TID253
 from docker.utils import version_lt  # noqa: TID253
 from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.dial import dial
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.http import request
 from dockyard.engine.stream import SocketStream
+from dockyard.errors import EngineError
+
+if TYPE_CHECKING:
+    from dockyard.engine.credential import Credentials
 
 _BASE = "http://docker:2375"
 """Where requests seem to go; the adapter sends them to the engine."""
@@ -50,10 +57,10 @@ def api_client(
     version = DEFAULT_DOCKER_API_VERSION
     if isinstance(theirs, str) and version_lt(theirs, version):
         version = theirs
-    pool = _EnginePool(endpoint, silence)
+    pool = _EnginePool(endpoint, silence, cancel)
     with APIClient(base_url=_BASE, version=version, timeout=int(silence)) as client:
         client.trust_env = False
-        client.mount(_BASE, _EngineAdapter(pool))
+        client.mount(_BASE, _EngineAdapter(pool, silence))
         remove = cancel.on_cancel(pool.abort)
         try:
             yield client
@@ -61,14 +68,61 @@ def api_client(
             remove()
 
 
+@contextmanager
+def translated(cancel: Cancellation, what: str) -> Iterator[None]:
+    """Turn what the client raises into our errors.
+
+    Args:
+        cancel: What the client was given.
+        what: The work, as it is named when the engine breaks it off, for example ``the push``.
+
+    Raises:
+        EngineError: The engine refused, in its own words and with its ``status``, or broke off.
+        CanceledError: ``cancel`` was turned.
+    """
+    try:
+        yield
+    except APIError as error:
+        words = " ".join((error.explanation or str(error)).split())
+        raise EngineError(words, status=error.status_code) from error
+    except (DockerException, RequestException, HTTPError, OSError, ValueError) as error:
+        cancel.check()
+        raise EngineError(f"the docker engine broke off {what}: {error}") from error
+
+
+def login_for(credentials: Credentials, name: str, cancel: Cancellation) -> dict[str, str]:
+    """Give what the engine shall log in to an image name's registry with; empty for nobody.
+
+    Raises:
+        CredentialError: The credential helper cannot give it.
+        ConfigError: Docker's configuration makes no sense.
+        CanceledError: ``cancel`` was turned.
+    """
+    host, slash, _ = name.partition("/")
+    named = slash and (host == "localhost" or "." in host or ":" in host)
+    host = host if named and host != "index.docker.io" else "docker.io"
+    found = credentials.lookup(host, cancel=cancel)
+    if not found:
+        return {}
+    login = {"serveraddress": "https://index.docker.io/v1/" if host == "docker.io" else host}
+    if found.identity_token:
+        login["identitytoken"] = found.identity_token
+    elif found.registry_token:
+        login["registrytoken"] = found.registry_token
+    else:
+        login |= {"username": found.username, "password": found.secret}
+    return login
+
+
 class _EngineConnection(urllib3.connection.HTTPConnection):
-    def __init__(self, endpoint: EngineEndpoint, silence: float) -> None:
+    def __init__(self, endpoint: EngineEndpoint, silence: float, cancel: Cancellation) -> None:
         super().__init__("docker", timeout=silence)
         self._endpoint = endpoint
+        self._cancel = cancel
         self._stream: SocketStream | None = None
 
     def connect(self) -> None:
-        self._stream = dial(self._endpoint)
+        self._stream = dial(self._endpoint, cancel=self._cancel)
         self.sock = self._stream.socket
         self.sock.settimeout(self.timeout)
 
@@ -79,9 +133,10 @@ class _EngineConnection(urllib3.connection.HTTPConnection):
 
 
 class _EnginePool(urllib3.connectionpool.HTTPConnectionPool):
-    def __init__(self, endpoint: EngineEndpoint, silence: float) -> None:
+    def __init__(self, endpoint: EngineEndpoint, silence: float, cancel: Cancellation) -> None:
         super().__init__("docker", timeout=silence)
         self._endpoint = endpoint
+        self._cancel = cancel
         self._silence = silence
         self._made: list[_EngineConnection] = []
 
@@ -97,14 +152,26 @@ class _EnginePool(urllib3.connectionpool.HTTPConnectionPool):
             connection.close()  # also one whose answer was not read to its end
 
     def _new_conn(self) -> _EngineConnection:
-        self._made.append(_EngineConnection(self._endpoint, self._silence))
+        self._made.append(_EngineConnection(self._endpoint, self._silence, self._cancel))
         return self._made[-1]
 
 
 class _EngineAdapter(HTTPAdapter):
-    def __init__(self, pool: _EnginePool) -> None:
+    def __init__(self, pool: _EnginePool, silence: float) -> None:
         super().__init__()
         self._engine_pool = pool
+        self._silence = silence
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,  # noqa: ANN401  # as requests has it
+        *arguments: Any,  # noqa: ANN401
+        **more: Any,  # noqa: ANN401
+    ) -> requests.Response:
+        # For a pull, the package would wait for ever.
+        return super().send(request, stream, timeout or self._silence, *arguments, **more)
 
     def get_connection_with_tls_context(
         self, *_: object, **__: object

@@ -1,0 +1,1 @@
+"""The docker-container driver: a BuildKit of your own in a container."""
