@@ -97,7 +97,16 @@ def test_json_is_one_object_a_builder_with_sorted_keys(
             "DriverOpts": {"color": "blue"},
             "Endpoint": endpoint,
             "Flags": ["--allow-insecure-entitlement=network.host"],
-            "GCPolicy": [{"all": True, "keepDuration": 172_800_000_000_000}],
+            "GCPolicy": [
+                {
+                    "all": True,
+                    "filter": None,
+                    "keepDuration": 172_800_000_000_000,
+                    "maxUsedSpace": 0,
+                    "minFreeSpace": 0,
+                    "reservedSpace": 0,
+                }
+            ],
             "IDs": ["w1"],
             "Labels": {"org.mobyproject.buildkit.worker.executor": "oci"},
             "Name": "rem0",

@@ -153,15 +153,14 @@ def _describe_node(info: NodeInfo) -> dict[str, Any]:
 
 
 def _describe_policy(policy: GCPolicy) -> dict[str, Any]:
-    values = {
+    return {
         "all": policy.all,
-        "filter": list(policy.filters),
+        "filter": list(policy.filters) or None,  # as Go writes a list that was never made
         "keepDuration": policy.keep_duration,
         "maxUsedSpace": policy.max_used_space,
         "minFreeSpace": policy.min_free_space,
         "reservedSpace": policy.reserved_space,
     }
-    return {key: value for key, value in values.items() if value}
 
 
 def _policies(info: NodeInfo) -> Iterable[GCPolicy]:

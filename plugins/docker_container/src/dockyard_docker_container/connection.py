@@ -71,7 +71,7 @@ def _last_words(node: Node, stream: ExecStream) -> str:
     """Say why the connection ended: the container's end rather than that of the program in it."""
     try:
         words = "" if _why_not(node) else stream.last_words()
-        ended = _why_not(node) if words.endswith("exit code 0") else _await_reason(node)
+        ended = _await_reason(node)
     except DockyardError as error:
         return str(error)
     if not ended and words:
