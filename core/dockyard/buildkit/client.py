@@ -88,8 +88,13 @@ class Client:
 
     def _diagnostics(self) -> str:
         """What a helper process said last, such as ssh."""
-        words = self.connection.diagnostics() if self.connection.diagnostics else ""
-        return f" ({words.strip()})" if words.strip() else ""
+        if self.connection.diagnostics is None:
+            return ""
+        try:
+            words = self.connection.diagnostics().strip()
+        except Exception as error:  # noqa: BLE001  # a driver's mistake must not hide the cause
+            words = f"the driver cannot say more: {error!r}"
+        return f" ({words})" if words else ""
 
     def _ask(
         self, method: str, tables: tuple[Message, Message], timeout: float

@@ -130,6 +130,20 @@ def test_a_helpers_last_words_are_part_of_the_message() -> None:
     client.close()
 
 
+def test_diagnostics_that_fail_hide_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+
+    def fail() -> str:
+        raise RuntimeError("oops")
+
+    client = Client(Connection(stream=SocketStream(ours), diagnostics=fail))
+
+    with pytest.raises(ConnectionLostError, match=r"driver cannot say more: RuntimeError\('oops'"):
+        client.workers(timeout=5)
+    client.close()
+
+
 def test_a_peer_that_speaks_something_else_is_a_protocol_error() -> None:
     ours, theirs = socket.socketpair()
     theirs.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
