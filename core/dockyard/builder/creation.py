@@ -116,14 +116,6 @@ class Creation:
 
         return self._replace(name, plan)
 
-    def undo(self, change: Change) -> None:
-        """Put back what had been there, unless somebody has changed it since.
-
-        Raises:
-            StoreError: The record cannot be written.
-        """
-        undo(self._store, change)
-
     def _replace(self, name: str, plan: Callable[[NodeGroup | None], Change]) -> Change:
         for _ in range(_TRIES):
             with self._store.locked() as records:

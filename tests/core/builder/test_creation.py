@@ -137,7 +137,7 @@ def test_undoing_a_new_builder_removes_it(home: Path) -> None:
     made = creation(home, "quay")
     change = made.create(Wish(name="a", endpoint="tcp://a"))
 
-    made.undo(change)
+    undo(made._store, change)
 
     with made._store.locked() as records:
         assert records.group("a") is None
@@ -148,7 +148,7 @@ def test_undoing_a_change_puts_the_whole_record_back(home: Path) -> None:
     first = made.create(Wish(name="a", endpoint="tcp://a", options={"x": "1"}, flags=("--debug",)))
     change = made.create(Wish(name="a", node="a0", options={"y": "2"}))
 
-    made.undo(change)
+    undo(made._store, change)
 
     with made._store.locked() as records:
         assert records.group("a") == first.after
@@ -159,7 +159,7 @@ def test_undoing_leaves_what_others_have_changed_since(home: Path) -> None:
     change = made.create(Wish(name="a", endpoint="tcp://a"))
     later = made.create(Wish(name="a", append=True, endpoint="tcp://b"))
 
-    made.undo(change)
+    undo(made._store, change)
 
     with made._store.locked() as records:
         assert records.group("a") == later.after

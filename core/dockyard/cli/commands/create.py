@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dockyard.builder.creation import Change, Creation, Wish, parse_driver_options
+from dockyard.builder.creation import Change, Creation, Wish, parse_driver_options, undo
 from dockyard.builder.flags import parse_flags
 from dockyard.cli.boot import boot
 from dockyard.cli.invocation import Invocation
@@ -44,7 +44,7 @@ def _run(invocation: Invocation, options: Options) -> int:
     try:
         _check(invocation, options, change)
     except BaseException:
-        creation.undo(change)
+        undo(invocation.store, change)
         raise
     name = change.after.name
     if change.needs_restart:
