@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from dockyard.cli.invocation import Invocation, Mode
-from dockyard.cli.parser import Command, CommandParser, flag_lines
+from dockyard.cli.parser import Command, CommandParser, Options, flag_lines
 from dockyard.config import Environment, TLSFlags
 from dockyard.errors import BuildError, CanceledError, DockyardError, FlagError, UsageError
 
@@ -18,6 +18,7 @@ SUMMARY = "Image builds with BuildKit, on drivers that you pip install"
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "build": ("build", "Start a build"),
     "create": ("create", "Create a new builder instance"),
+    "dial-stdio": ("dial_stdio", "Proxy current stdio streams to builder instance"),
     "drivers": ("drivers", "Show the installed drivers and what they can do"),
     "inspect": ("inspect", "Inspect current builder instance"),
     "install": ("install", "Install Dockyard as docker's plugin for docker buildx"),
@@ -35,6 +36,15 @@ _ALIASES = {"b": "build"}
 _DEPRECATED_AS_BUILDX = frozenset({"install", "uninstall"})
 
 
+class _Job(NamedTuple):
+    """What a command line asks for."""
+
+    run: Callable[[], int]
+    """Does it; gives the exit code."""
+    debug: bool = False
+    """Whether an error is shown with everything that led to it."""
+
+
 class _Globals(NamedTuple):
     """What stood on the command line before the command."""
 
@@ -49,9 +59,11 @@ class _Globals(NamedTuple):
 
 def run(line: Sequence[str], mode: Mode) -> int:
     """Run a command line; gives the exit code. Every error becomes a line on ``stderr``."""
-    debug = "-D" in line or "--debug" in line
+    debug = False
     try:
-        code = _run(line, mode)
+        job = _read(line, mode)
+        debug = job.debug
+        code = job.run()
         sys.stdout.flush()
     except DockyardError as error:
         return _fail(error, mode, debug=debug)
@@ -64,12 +76,17 @@ def run(line: Sequence[str], mode: Mode) -> int:
     return code
 
 
-def _run(line: Sequence[str], mode: Mode) -> int:
+def _read(line: Sequence[str], mode: Mode) -> _Job:
+    """Find out what a command line asks for.
+
+    Raises:
+        UsageError: It cannot be understood.
+    """
     settings, rest = _split(line, mode)
     if not rest or settings.help or rest[0] == "help":
-        return _help(rest, mode)
+        return _Job(lambda: _help(rest, mode))
     if rest[0] in {"__complete", "__completeNoDesc"}:
-        return _complete(rest[1:])
+        return _Job(lambda: _complete(rest[1:]))
     name = _ALIASES.get(rest[0], rest[0])
     if name not in COMMANDS:
         sys.stdout.write(_root_help(mode))
@@ -84,8 +101,14 @@ def _run(line: Sequence[str], mode: Mode) -> int:
             raise FlagError(f"{error}\n\n{parser.short_usage()}", hint=error.hint) from error
         raise
     if options.help:
-        sys.stdout.write(parser.help_text())
-        return 0
+        return _Job(lambda: _show(parser.help_text()))
+    debug = options.debug or settings.debug
+    return _Job(lambda: _run(command, options, settings, mode, debug=debug), debug)
+
+
+def _run(
+    command: Command, options: Options, settings: _Globals, mode: Mode, *, debug: bool
+) -> int:
     environment = Environment.from_process(
         docker_config=settings.docker_config,
         host=settings.host,
@@ -96,7 +119,7 @@ def _run(line: Sequence[str], mode: Mode) -> int:
         mode=mode,
         environment=environment,
         builder=options.builder or settings.builder or environment.get("BUILDX_BUILDER"),
-        debug=options.debug or settings.debug,
+        debug=debug,
         stdin=sys.stdin,
         stdout=sys.stdout,
         stderr=sys.stderr,
@@ -192,14 +215,17 @@ def _help(rest: Sequence[str], mode: Mode) -> int:
     # Docker hands "docker help buildx ls" on as it is.
     names = [word for word in rest if word not in {"help", "buildx"}]
     if not names:
-        sys.stdout.write(_root_help(mode))
-        return 0
+        return _show(_root_help(mode))
     name = _ALIASES.get(names[0], names[0])
     if name not in COMMANDS:
         sys.stdout.write(_root_help(mode))
         sys.stdout.flush()
         raise UsageError(f'unknown command: "{names[0]}"')
-    sys.stdout.write(_parser(name, _command(name), mode).help_text())
+    return _show(_parser(name, _command(name), mode).help_text())
+
+
+def _show(text: str) -> int:
+    sys.stdout.write(text)
     return 0
 
 

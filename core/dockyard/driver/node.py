@@ -89,6 +89,8 @@ class NodeStatus:
     """BuildKit's version where the driver knows it and the daemon cannot tell."""
     ask_version: Callable[[], str] | None = None
     """Finds that version out where doing so costs time. Asked only when the daemon cannot tell."""
+    warnings: tuple[str, ...] = ()
+    """What a person should be told when the node is made or changed, a line each."""
     dynamic: tuple[Node, ...] = ()
     """The daemons that really stand behind the node, when there are several."""
 

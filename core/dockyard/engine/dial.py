@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dockyard.cancellation import Cancellation
+from dockyard.engine.connect import connect_tcp, connect_unix, secure
 from dockyard.engine.context import split_tcp
 from dockyard.engine.endpoint import EngineEndpoint, TLSFiles
 from dockyard.engine.stream import PipeStream, SocketStream
@@ -19,16 +19,11 @@ from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import EndpointError, EngineUnreachableError
 
 if TYPE_CHECKING:
-    import socket
     import ssl
 
 TIMEOUT = 20.0
 """Seconds that reaching an engine may take."""
 
-_LONGEST_PATH = 107
-"""Bytes of a path that fit into a unix socket's address."""
-_KEEPALIVE = 30
-"""Seconds of silence after which TCP asks whether the peer is still there, as docker does."""
 _RUNNING_HINT = "check that the address is right and that the docker daemon is running"
 
 
@@ -59,7 +54,7 @@ def dial(
         try:
             match scheme:
                 case "unix":
-                    return _dial_unix(address, wait)
+                    return connect_unix(address, wait)
                 case "tcp":
                     return _dial_tcp(endpoint, address, wait, protocol)
                 case "ssh":
@@ -129,43 +124,6 @@ def _group_of(path: str) -> str:
         return "docker"
 
 
-# --- unix ----------------------------------------------------------------------------------
-
-
-def _dial_unix(path: str, wait: Wait) -> SocketStream:
-    if path.startswith("@"):
-        return _connect_unix("\0" + path[1:], wait)
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        return _connect_unix(path, wait)
-    # The kernel takes a short way to a long path: through a descriptor of its directory.
-    directory, name = os.path.split(path)
-    if not os.path.isdir("/proc/self/fd") or len(os.fsencode(name)) > 80:  # noqa: PTH112
-        raise OSError(f"the path is longer than the {_LONGEST_PATH} bytes of a socket's address")
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return _connect_unix(f"/proc/self/fd/{descriptor}/{name}", wait)
-    finally:
-        os.close(descriptor)
-
-
-def _connect_unix(address: str, wait: Wait) -> SocketStream:
-    import _socket  # what module socket is made of, and adds 3 ms to
-
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        while True:
-            try:
-                sock.connect(address)
-            except BlockingIOError:
-                wait.pause(0.02)  # its queue is full, and no poll says when it is not
-            else:
-                return SocketStream(sock)
-    except BaseException:
-        sock.close()
-        raise
-
-
 # --- tcp and tls ---------------------------------------------------------------------------
 
 
@@ -176,74 +134,10 @@ def _dial_tcp(endpoint: EngineEndpoint, address: str, wait: Wait, protocol: str)
         raise EndpointError(f"invalid engine address {endpoint.host}: {error}") from error
     # Files first: a missing certificate is no reason to knock at the engine's door.
     context = None if endpoint.tls is None else _tls_context(endpoint, endpoint.tls, protocol)
-    sock = _connect_first(host or "localhost", port or (2376 if context else 2375), wait)
+    sock = connect_tcp(host or "localhost", port or (2376 if context else 2375), wait)
     if context is None:
         return SocketStream(sock)
-    return _secured(context, sock, host or "localhost", wait)
-
-
-def _connect_first(host: str, port: int, wait: Wait) -> socket.socket:
-    """Connect to the first of a name's addresses that answers."""
-    failure = OSError(f"{host} has no address")
-    for family, address in _addresses(host, port, wait):
-        try:
-            return _connect_tcp(family, address, wait)
-        except OutOfTimeError:
-            raise
-        except OSError as error:
-            failure = error
-    raise failure
-
-
-def _addresses(host: str, port: int, wait: Wait) -> list[tuple[int, tuple[Any, ...]]]:
-    import socket
-    import threading
-
-    found: list[tuple[int, tuple[Any, ...]]] = []
-    failures: list[OSError] = []
-    done, told = socket.socketpair()
-
-    def look_up() -> None:
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.extend((family, address) for family, _, _, _, address in entries)
-        except OSError as error:
-            failures.append(error)
-        except UnicodeError:
-            failures.append(OSError(f"{host} is no name of a machine"))
-        told.close()
-
-    # The resolver knows no deadline, so it is left alone when it is slow.
-    threading.Thread(target=look_up, name="dockyard-resolve", daemon=True).start()
-    with done:
-        wait.until_ready(done.fileno(), select.POLLIN)
-    if failures:
-        raise failures[0]
-    return found
-
-
-def _connect_tcp(family: int, address: tuple[Any, ...], wait: Wait) -> socket.socket:
-    import socket
-
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
-            if hasattr(socket, option):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEPALIVE)
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            wait.until_ready(sock.fileno(), select.POLLOUT)
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number:
-                raise OSError(number, os.strerror(number)) from None
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    return secure(context, sock, host or "localhost", wait)
 
 
 def _tls_context(endpoint: EngineEndpoint, files: TLSFiles, protocol: str) -> ssl.SSLContext:
@@ -272,31 +166,6 @@ def _tls_context(endpoint: EngineEndpoint, files: TLSFiles, protocol: str) -> ss
     return context
 
 
-def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, wait: Wait) -> SocketStream:
-    import ssl
-
-    from dockyard.engine.stream import TLSStream
-
-    try:
-        wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        while True:
-            try:
-                wrapped.do_handshake()
-            except ssl.SSLWantReadError:
-                wait.until_ready(wrapped.fileno(), select.POLLIN)
-            except ssl.SSLWantWriteError:
-                wait.until_ready(wrapped.fileno(), select.POLLOUT)
-            else:
-                return TLSStream(wrapped)
-    except BaseException:
-        wrapped.close()
-        raise
-
-
 # --- ssh -----------------------------------------------------------------------------------
 
 
@@ -306,30 +175,12 @@ def ssh_command(host: str, *, timeout: float = TIMEOUT) -> list[str]:
     Raises:
         EndpointError: The address has parts that ssh cannot be given, such as a password.
     """
-    import math
     import shlex
 
-    def refuse(reason: str) -> EndpointError:
-        return EndpointError(f"invalid ssh address {shown}: {reason}")
+    from dockyard.engine.ssh import ssh_login
 
-    address = host.removeprefix("ssh://")
-    user, at, rest = address.rpartition("@")
-    shown = f"ssh://{rest}"
-    if ":" in user:
-        raise refuse("a password cannot be given; use keys or an agent")
-    for character, what in (("?", "a query"), ("#", "a fragment")):
-        if character in address:
-            raise refuse(f"{what} makes no sense in it")
-    try:
-        name, port, path = split_tcp(rest)
-    except ValueError as error:
-        raise refuse(str(error)) from error
-    if not name or (at and not user):
-        raise refuse("the host or the user is missing")
-    command = ["ssh", "-T", "-o", f"ConnectTimeout={math.ceil(timeout)}"]
-    command += ["-l", user] if user else []
-    command += ["-p", str(port)] if port else []
-    command += ["--", name, "docker"]
-    if path.strip("/"):
+    command, path = ssh_login(host, timeout=timeout)
+    command.append("docker")
+    if path:
         command += ["--host", shlex.quote(f"unix://{path}")]
     return [*command, "system", "dial-stdio"]

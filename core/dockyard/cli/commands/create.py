@@ -78,6 +78,8 @@ def _wish(options: Options) -> Wish:
 def _check(invocation: Invocation, options: Options, change: Change) -> None:
     """Ask all nodes for their status, so that wrong options and dead engines show now.
 
+    What drivers have to say of a node is said once, when it is made or changed.
+
     Raises:
         BuilderError: A node cannot be used.
     """
@@ -91,6 +93,11 @@ def _check(invocation: Invocation, options: Options, change: Change) -> None:
                 f"failed to initialize builder {group.name} ({info.entry.name}): {info.error}",
                 hint=info.error.hint,
             ) from info.error
+    known = change.before.nodes if change.before else ()
+    for info in builder.nodes:
+        if info.status is not None and info.entry not in known:
+            for line in info.status.warnings:
+                invocation.warn(line)
 
 
 COMMAND = Command(

@@ -23,9 +23,6 @@ _STATUS_SECONDS = 10.0
 _FRESH_SECONDS = 5.0
 """How long an opened connection is good for: engines hang up when 10 s long nothing is said."""
 
-_PROBE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
-"""How HTTP/2 begins: the preface and empty settings. Whoever speaks it sends settings too."""
-
 
 class _Opened:
     """A connection that waits to be used. It closes itself when its node is forgotten."""
@@ -169,29 +166,14 @@ def _open(endpoint: EngineEndpoint, cancel: Cancellation | None) -> _Opened:
 
 def _speaks_grpc(endpoint: EngineEndpoint, cancel: Cancellation | None) -> bool:
     """Try on a connection of its own whether the engine's socket takes HTTP/2 as it is."""
+    from dockyard.engine.http2_probe import speaks_http2
+
     try:
         with Wait(_STATUS_SECONDS, cancel) as wait:
             stream = dial(endpoint, timeout=_STATUS_SECONDS, cancel=cancel, protocol="h2")
             try:
-                return _answers_settings(stream, wait)
+                return speaks_http2(stream, wait)
             finally:
                 stream.close()
     except (OSError, EngineUnreachableError, OutOfTimeError):
         return False
-
-
-def _answers_settings(stream: SocketStream, wait: Wait) -> bool:
-    stream.sendmsg([_PROBE])  # a few bytes on a new connection always fit
-    received = bytearray()
-    piece = bytearray(64)
-    while len(received) < 9:
-        if not stream.pending():
-            wait.until_ready(stream.fileno(), select.POLLIN)
-        try:
-            count = stream.recv_into(piece)
-        except BlockingIOError:
-            continue
-        if not count:
-            return False
-        received += piece[:count]
-    return received[3] == 4 and received[5:9] == bytes(4)

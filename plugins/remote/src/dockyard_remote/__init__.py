@@ -1,0 +1,1 @@
+"""The remote driver: a BuildKit daemon that somebody else runs."""
