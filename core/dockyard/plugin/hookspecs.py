@@ -271,9 +271,10 @@ class DriverHooks:
         """Bring a build's image into an engine's image store.
 
         Called for ``--load``, ``type=docker`` without a destination, and automatic loading. The
-        core answers for every driver by streaming the archive into the engine. A driver whose
-        builds end in an engine's own store (``loads_itself``) is given an image without a stream,
-        and makes sure that it is there.
+        core answers for every driver: where the image is known blob by blob (``image.content``) it
+        sends what the engine lacks, otherwise it streams the archive (``image.stream``, which is
+        there in both cases). A driver whose builds end in an engine's own store
+        (``loads_itself``) is given an image without either, and makes sure that it is there.
 
         Example::
 

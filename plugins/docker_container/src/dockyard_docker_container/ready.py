@@ -45,6 +45,7 @@ def await_answer(node: Node, cancel: Cancellation, *, restarts: int = 0) -> None
         CanceledError: ``cancel`` was turned.
     """
     last = ""
+    lacking = 0
     with Wait(PATIENCE, cancel) as wait:
         try:
             for attempt in range(1, 1000):
@@ -52,9 +53,12 @@ def await_answer(node: Node, cancel: Cancellation, *, restarts: int = 0) -> None
                 if isinstance(answer, ExecResult):
                     if answer.code == 0:
                         return
-                    _check_program(node, answer)
                     last = "".join(_lines(answer.stderr or answer.stdout)[-1:])
-                _check_alive(node, cancel, restarts)
+                found = _alive(node, cancel, restarts)
+                # Nothing is found in a container that is ending, which the engine may not know yet.
+                lacking = lacking + 1 if _lacks_program(answer) else 0
+                if lacking > 1:
+                    raise _no_buildkit(node, found, "it has no buildctl")
                 wait.pause(min(attempt * _STEP, _LONGEST_PAUSE))
         except OutOfTimeError:
             pass
@@ -104,24 +108,23 @@ def refusal(node: Node, done: str, error: EngineError) -> BootstrapError:
     return BootstrapError(f"container {container_name(node)} cannot be {done}: {words}", hint=hint)
 
 
-def _check_program(node: Node, answer: ExecResult) -> None:
-    """Raise when the container has no ``buildctl``; whatever else it holds, no BuildKit."""
+def _lacks_program(answer: ExecResult | EngineError) -> bool:
+    """Say whether there is no ``buildctl`` to be run."""
+    if not isinstance(answer, ExecResult) or answer.code not in _NOT_STARTED:
+        return False
     words = (answer.stdout or answer.stderr).decode(errors="replace")
-    if answer.code not in _NOT_STARTED or not ("not found" in words or "no such file" in words):
-        return
-    if found := look(node):
-        raise _no_buildkit(node, found, "it has no buildctl")
+    return "not found" in words or "no such file" in words
 
 
-def _check_alive(node: Node, cancel: Cancellation, restarts: int) -> None:
-    """Raise when the container has ended, even if it was started again since."""
+def _alive(node: Node, cancel: Cancellation, restarts: int) -> Container:
+    """Give the container; raises when it has ended, even if it was started again since."""
     found = look(node, cancel=cancel)
     if found is None:
         raise BootstrapError(
             f"container {container_name(node)} was removed while BuildKit was being waited for"
         )
     if found.running and found.restarts <= restarts:
-        return
+        return found
     raise _ended(node, _next_end(node, cancel) if found.running else found)
 
 
