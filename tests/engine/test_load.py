@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from uuid import uuid4
@@ -17,7 +18,7 @@ import pytest
 from tools.engine import Engine
 
 from support.borrowed import install_borrowed
-from support.cli import Cli, end, wait_for
+from support.cli import Cli, end
 from support.engines import ScratchContext
 from support.peer import Peers, Script, read_head, silent
 
@@ -184,6 +185,24 @@ def test_a_senseless_wish_against_loading_is_a_warning(
 # --- engines that do not take it ---------------------------------------------------------------
 
 
+def telling(script: Script) -> Script:
+    """Tell of a classic image store with nothing in it, and do to loads what the script says."""
+
+    def run(connection: socket.socket) -> None:
+        head = connection.recv(1 << 16, socket.MSG_PEEK)
+        if head.startswith(b"POST /images/load"):
+            script(connection)
+            return
+        read_head(connection)
+        status, body = b"404 No", b"{}"
+        if head.startswith(b"GET /info"):
+            status, body = b"200 OK", b'{"ID": "x", "DriverStatus": [["Backing Filesystem", "x"]]}'
+        head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        connection.sendall(head % (status, len(body)) + body)
+
+    return run
+
+
 def refusing(connection: socket.socket) -> None:
     """Refuse at once, as an engine does that cannot even begin."""
     read_head(connection)
@@ -228,7 +247,7 @@ def test_an_engine_that_does_not_take_the_image(
     script: Script,
     words: str,
 ) -> None:
-    cli = cli_to(peers.unix(script).host)
+    cli = cli_to(peers.unix(telling(script)).host)
     context = scratch_context()
 
     started = time.monotonic()
@@ -277,10 +296,16 @@ def test_a_failed_build_loads_nothing(
 def test_an_interrupt_while_an_engine_loads(
     peers: Peers, cli_to: Callable[[str], Cli], scratch_context: ScratchContext, tag: str
 ) -> None:
-    cli = cli_to(peers.unix(silent).host)
+    loading = threading.Event()
+
+    def hanging(connection: socket.socket) -> None:
+        loading.set()
+        silent(connection)
+
+    cli = cli_to(peers.unix(telling(hanging)).host)
     process = cli.start("build", "--load", "-t", tag, scratch_context())
     try:
-        wait_for(process, b"sending tarball")
+        assert loading.wait(60)
         interrupted = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)

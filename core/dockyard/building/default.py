@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockyard.builder.store import BuildRecord
+from dockyard.building.cache import LocalCaches, check_caches
 from dockyard.building.export import Export, ExportPlan, plan_exports
 from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
 from dockyard.building.place import is_directory
@@ -19,6 +21,7 @@ from dockyard.driver import (
     Image,
     LoadResult,
     Node,
+    Output,
     Progress,
 )
 from dockyard.engine.endpoint import EngineEndpoint
@@ -33,14 +36,18 @@ from dockyard.session.service import Attachable
 from dockyard.session.session import Session
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from dockyard.building.streamed_load import StreamedLoad
+    from dockyard.building.link import Link
+    from dockyard.building.load.loads import Loads
+    from dockyard.building.load.place import ImageStores
+    from dockyard.building.load.record import LoadRecords
     from dockyard.building.workbench import Workbench
+    from dockyard.session.content_store import ContentStore
+    from dockyard.session.oci_layout import OciLayout
     from dockyard.session.output import Outputs, Target
 
 _SESSION_GRACE = 1.0
 """Seconds for which a build goes on without its session."""
+_EXPORT_STORE = "export"
 _PROXIES = {
     "httpProxy": "HTTP_PROXY",
     "httpsProxy": "HTTPS_PROXY",
@@ -54,24 +61,52 @@ class Defaults:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
+        self._known_stores: ImageStores | None = None
 
     @hookimpl(trylast=True)
     def dockyard_build(
         self, node: Node, request: BuildRequest, progress: Progress, cancel: Cancellation
     ) -> BuildResult:
         """Build through the node's BuildKit."""
-        return _NodeBuild(self._workbench, node, request, progress, cancel).run()
+        build = _NodeBuild(self._workbench, node, request, progress, cancel, self._stores)
+        return build.run()
 
     @hookimpl(trylast=True)
     def dockyard_load(
         self, image: Image, engine: EngineEndpoint, progress: Progress, cancel: Cancellation
     ) -> LoadResult | None:
-        """Load an archive into an engine; an image without one is somebody else's business."""
-        if image.stream is None:
-            return None
-        from dockyard.building.engine_load import load_into_engine
+        """Load an image into an engine; one that is nowhere to read is somebody else's business."""
+        if image.content is not None:
+            from dockyard.building.load.incremental import load_content
 
-        return load_into_engine(image.stream, engine, progress, cancel)
+            return load_content(image, engine, self._stores(), self._records(), progress, cancel)
+        if image.stream is not None:
+            from dockyard.building.load.stream import load_stream
+
+            return load_stream(image.stream, engine, progress, cancel)
+        return None
+
+    def _stores(self) -> ImageStores:
+        from dockyard.building.load.place import ImageStores
+
+        if self._known_stores is None:
+            self._known_stores = ImageStores()
+        return self._known_stores
+
+    def _records(self) -> LoadRecords:
+        from dockyard.building.load.record import LoadRecords
+
+        environment = self._workbench.environment
+        return LoadRecords(environment.buildx, owner=environment.owner)
+
+
+class _Work(NamedTuple):
+    """What is the same however often it is attempted."""
+
+    source: Source
+    plan: ExportPlan
+    frontend: str
+    attributes: Mapping[str, str]
 
 
 class _NodeBuild:
@@ -84,19 +119,33 @@ class _NodeBuild:
         request: BuildRequest,
         progress: Progress,
         cancel: Cancellation,
+        stores: Callable[[], ImageStores],
     ) -> None:
         self.workbench = workbench
         self.node = node
         self.request = request
         self.progress = progress
         self.cancel = cancel
-        self._ref = buildkit.new_id()
+        self._stores = stores
+        self._ref = ""
         self._warnings: dict[VertexWarning, None] = {}
-        self._load: StreamedLoad | None = None
+        self._loads: Loads | None = None
         self._outputs: Outputs | None = None
+        self._caches: LocalCaches | None = None
+        self._layout: OciLayout | None = None
 
     def run(self) -> BuildResult:
         """Solve, with everything around it, and give the result."""
+        if check_caches(self.request):
+            self._caches = LocalCaches()
+            self.request = self._caches.prepare(self.request, self._warn)
+        try:
+            return self._run()
+        finally:
+            if self._caches is not None:
+                self._caches.close()
+
+    def _run(self) -> BuildResult:
         link = self.workbench.links.get(self.node, self.cancel)
         source = open_source(self.request)
         plan = plan_exports(self.request, link.features)
@@ -105,26 +154,77 @@ class _NodeBuild:
         attributes |= frontend_attributes(
             self.request,
             link.features,
+            driver=self.node.driver,
             proxies=self._proxies(),
             source_date_epoch=self.workbench.environment.get("SOURCE_DATE_EPOCH"),
         )
         check_text(attributes)
+        work = _Work(source, plan, frontend, attributes)
+        if not any(export.is_load for export in plan.exports):
+            return self._attempt(work)
+        from dockyard.building.load.delivery import ArchiveNeededError
+
+        try:
+            return self._attempt(work, incremental=self._may_repeat(source, link))
+        except ArchiveNeededError as error:
+            if source.archive is not None:  # it can be read only once
+                raise error.cause from error
+        return self._attempt(work)
+
+    def _may_repeat(self, source: Source, link: Link) -> bool:
+        """Say whether an image may be asked for in pieces, which may fail and be repeated.
+
+        What comes from a pipe cannot be repeated; then it has to be likely to work.
+        """
+        if source.archive is None:
+            return True
+        from dockyard.buildkit.content import serves_blobs
+
+        return serves_blobs(link.client)
+
+    def _attempt(self, work: _Work, *, incremental: bool = False) -> BuildResult:
+        # A second attempt is a build of its own: the daemon has a record of the first.
+        self._ref = buildkit.new_id() if self._ref else self.request.ref or buildkit.new_id()
+        plan = self._with_loads(work.plan, incremental=incremental)
         node_id = self._save_record()
         try:
-            session, more = self._session(source, plan, node_id)
-            response = self._solve(session, frontend, {**attributes, **more}, plan)
+            session, more = self._session(work.source, plan, node_id)
+            attributes = {**work.attributes, **more}
+            response = self._solve(session, work.frontend, attributes, plan)
             self._check_outputs()
-        except BaseException:
-            if self._load is not None:
-                self._load.abandon()
+            self._finish_directories(response)
+            if plan.prefer_image_digest:
+                response.pop("containerimage.config.digest", None)
+            result = BuildResult(
+                ref=f"{self.node.builder}/{self.node.name}/{self._ref}",
+                response=response,
+                warnings=tuple(self._warnings),
+            )
+            if self._loads is not None:
+                client = self.workbench.links.get(self.node, self.cancel).client
+                self._loads.finish(client, result)
+        except BaseException as error:
+            if self._loads is not None:
+                self._loads.abandon()
+                if isinstance(error, DockyardError):
+                    self._loads.check_failure(error)
             raise
-        if plan.prefer_image_digest:
-            response.pop("containerimage.config.digest", None)
-        return BuildResult(
-            ref=f"{self.node.builder}/{self.node.name}/{self._ref}",
-            response=response,
-            warnings=tuple(self._warnings),
-        )
+        finally:
+            if self._layout is not None:
+                self._layout.close()
+        return result
+
+    def _with_loads(self, plan: ExportPlan, *, incremental: bool) -> ExportPlan:
+        """Get ready for the images that engines shall get."""
+        self._loads = None
+        if not any(export.type == "docker" or export.is_load for export in plan.exports):
+            return plan
+        from dockyard.building.load.loads import Engines, Loads
+
+        load = partial(self.workbench.manager.load, self.node)
+        engines = Engines(self.workbench.contexts, self._stores(), load)
+        self._loads = Loads(engines, self.request, self.progress, self.cancel)
+        return self._loads.prepare(plan, incremental=incremental)
 
     def _solve(
         self, session: Session, frontend: str, attributes: Mapping[str, str], plan: ExportPlan
@@ -179,12 +279,30 @@ class _NodeBuild:
         if self._outputs.failed is not None:
             raise self._outputs.failed
         for target in self._outputs.missing:
+            if self._loads is not None and not self._loads.needs(target):
+                continue
             raise OutputError(f"BuildKit reports success, but sent no whole result for {target}")
+
+    def _finish_directories(self, response: Mapping[str, str]) -> None:
+        """Make found what the daemon wrote into directories, once it is known to be whole."""
+        if self._layout is not None:
+            from dockyard.building.layout import finish_layout
+
+            finish_layout(self._layout, response)
+        if self._caches is not None:
+            self._caches.finish(response)
+
+    def _warn(self, text: str) -> None:
+        with self.progress.step(f"WARNING: {text}"):
+            pass
 
     def _update(self, update: StatusUpdate) -> None:
         for warning in update.warnings:
             self._warnings.setdefault(warning)
-        self.progress.update(update)
+        if self._loads is not None:
+            self._loads.update(update)
+        else:
+            self.progress.update(update)
 
     def _session(
         self, source: Source, plan: ExportPlan, node_id: str
@@ -203,15 +321,20 @@ class _NodeBuild:
             Secrets(self.request.secrets),
         ]
         targets = {
-            number: self._target(export)
+            number: self._target(number, export)
             for number, export in enumerate(plan.exports)
-            if export.comes_back
+            if export.comes_back and not export.is_layout
         }
         if targets:
             from dockyard.session.output import Outputs
 
             self._outputs = Outputs(targets)
             attachables.append(self._outputs)
+        stores = self._content_stores(plan)
+        if stores:
+            from dockyard.session.content import ContentStores
+
+            attachables.append(ContentStores(stores))
         if source.archive is not None:
             from dockyard.session.upload import Upload
 
@@ -221,34 +344,37 @@ class _NodeBuild:
         key = f"{source.key}:{node_id}" if source.key else ""
         return Session(shared_key=key, attachables=attachables), attributes
 
-    def _target(self, export: Export) -> Target:
+    def _content_stores(self, plan: ExportPlan) -> dict[str, ContentStore]:
+        """Give the places for blobs, by the names that BuildKit has for them."""
+        stores: dict[str, ContentStore] = {}
+        if self._caches is not None:
+            stores |= self._caches.stores
+        for export in plan.exports:
+            if export.is_layout:
+                from dockyard.session.oci_layout import OciLayout
+
+                self._layout = OciLayout(self._path(export.output))
+                stores[_EXPORT_STORE] = self._layout
+        if self._loads is not None and self._loads.store is not None:
+            stores[_EXPORT_STORE] = self._loads.store
+        return stores
+
+    def _target(self, number: int, export: Export) -> Target:
         from dockyard.session.output import DirectoryTarget, FileTarget, StreamTarget
 
         output = export.output
-        if output.is_load:
-            return StreamTarget(stream=self._streamed_load(export), closes=True)
+        loading = self._loads.target(number) if self._loads is not None else None
+        if loading is not None:
+            return loading
         if output.dest == "-":
             if self.request.stdout is None:
                 raise InputError("an output goes to stdout, and the request has none")
             return StreamTarget(stream=self.request.stdout)
-        path = Path(self.request.working_directory, output.dest or ".")
+        path = self._path(output)
         return DirectoryTarget(path=path) if export.type == "local" else FileTarget(path=path)
 
-    def _streamed_load(self, export: Export) -> BinaryIO:
-        from dockyard.building.streamed_load import StreamedLoad
-
-        contexts = self.workbench.contexts
-        name = export.output.attributes.get("context", "")
-        engine = contexts.get(name) if name else contexts.current()
-        stop = Cancellation()
-        self.cancel.on_cancel(stop.cancel)
-
-        def load(archive: BinaryIO) -> LoadResult:
-            image = Image(names=self.request.tags, stream=archive)
-            return self.workbench.manager.load(self.node, image, engine, self.progress, stop)
-
-        self._load = StreamedLoad(load, stop.cancel)
-        return cast("BinaryIO", self._load)
+    def _path(self, output: Output) -> Path:
+        return Path(self.request.working_directory, output.dest or ".")
 
     def _save_record(self) -> str:
         """Note that the build happens, as buildx does, and give the id of this machine."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from attrs import evolve
 
+from dockyard.building.output import is_layout
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
+from dockyard.errors import InputError
 
+_ONE_PLATFORM = "docker exporter does not currently support exporting manifest lists"
+_ONE_PLATFORM_IN_ARCHIVE = (
+    "docker exporter does not support exporting manifest lists, use the oci exporter instead"
+)
 _NAMED = frozenset({"image", "oci", "docker"})
+_ARCHIVES = frozenset({"oci", "docker"})
 
 
 class Export(NamedTuple):
@@ -25,6 +32,16 @@ class Export(NamedTuple):
     def comes_back(self) -> bool:
         """Whether the daemon sends the result to us."""
         return self.type in {"local", "tar", "oci", "docker"}
+
+    @property
+    def is_load(self) -> bool:
+        """Whether what comes back goes into an engine."""
+        return self.output.is_load and self.comes_back
+
+    @property
+    def is_layout(self) -> bool:
+        """Whether what comes back is written as a directory of blobs instead of an archive."""
+        return is_layout(self.output) and self.comes_back
 
 
 class ExportPlan(NamedTuple):
@@ -52,7 +69,12 @@ def default_outputs(request: BuildRequest, features: NodeFeatures, *, load: bool
 
 
 def plan_exports(request: BuildRequest, features: NodeFeatures) -> ExportPlan:
-    """Turn a request's outputs into exporters for a node."""
+    """Turn a request's outputs into exporters for a node.
+
+    Raises:
+        InputError: An output is asked for in a form that has no place to go.
+    """
+    _check_forms(request.outputs)
     exports = tuple(
         _export(output, request.tags, features)
         for output in request.outputs
@@ -67,6 +89,34 @@ def plan_exports(request: BuildRequest, features: NodeFeatures) -> ExportPlan:
     )
 
 
+def fit_loads(
+    plan: ExportPlan, request: BuildRequest, has_containerd: Callable[[Export], bool]
+) -> ExportPlan:
+    """Ask for the images that go into engines in the form that each engine's store takes.
+
+    Args:
+        plan: What was planned.
+        request: What to build.
+        has_containerd: Says whether the engine that an export is for has containerd's store.
+
+    Raises:
+        InputError: An engine's store does not take images for several platforms.
+    """
+    several = len(request.platforms) > 1
+    fitted = []
+    prefer_image_digest = plan.prefer_image_digest
+    for export in plan.exports:
+        if export.is_load and has_containerd(export):
+            attributes = {**export.attributes, "prefer-image-digest": "true"}
+            fitted.append(export._replace(type="oci", attributes=attributes))
+            prefer_image_digest = True
+            continue
+        if export.type == "docker" and several:
+            raise InputError(_ONE_PLATFORM if export.is_load else _ONE_PLATFORM_IN_ARCHIVE)
+        fitted.append(export)
+    return plan._replace(exports=tuple(fitted), prefer_image_digest=prefer_image_digest)
+
+
 def _export(output: Output, tags: Sequence[str], features: NodeFeatures) -> Export:
     attributes = dict(output.attributes)
     if tags and output.type in _NAMED:
@@ -79,6 +129,20 @@ def _export(output: Output, tags: Sequence[str], features: NodeFeatures) -> Expo
     if features.prefer_image_digest:
         attributes["prefer-image-digest"] = "true"
     return Export(output=output, type=features.image_exporter, attributes=attributes)
+
+
+def _check_forms(outputs: Sequence[Output]) -> None:
+    """Refuse what BuildKit would only say of that we lack a method."""
+    layouts = [output for output in outputs if is_layout(output)]
+    for output in layouts:
+        if output.dest is None:
+            raise InputError(f"dest is required for {output.type} exporter")
+    if len(layouts) > 1:
+        raise InputError(
+            "only one output of a build can have tar=false",
+            hint="BuildKit knows one place for all of them; build twice, the second build comes "
+            "from the cache",
+        )
 
 
 def _merged(exports: Sequence[Export]) -> tuple[Export, ...]:

@@ -31,6 +31,7 @@ def frontend_attributes(
     request: BuildRequest,
     features: NodeFeatures,
     *,
+    driver: str,
     proxies: Mapping[str, str],
     source_date_epoch: str,
 ) -> dict[str, str]:
@@ -39,6 +40,7 @@ def frontend_attributes(
     Args:
         request: What to build.
         features: What the node can do.
+        driver: The node's driver.
         proxies: Proxy settings for the node, by the name of the build argument.
         source_date_epoch: The time stamp from the environment; empty when there is none.
 
@@ -49,7 +51,7 @@ def frontend_attributes(
         **_prefixed("build-arg:", _build_args(request, proxies, source_date_epoch)),
         **_prefixed("label:", request.labels),
         **_steps(request),
-        **_containers(request, features),
+        **_containers(request, features, driver),
     }
     mode = "pull" if request.pull else features.image_resolve_mode
     if mode:
@@ -79,6 +81,8 @@ def _steps(request: BuildRequest) -> dict[str, str]:
         attributes["target"] = request.target
     if request.platforms:
         attributes["platform"] = ",".join(str(platform) for platform in request.platforms)
+    if request.multi_platform:
+        attributes["multi-platform"] = "true"
     if request.no_cache:
         attributes["no-cache"] = ""
     elif request.no_cache_filter:
@@ -86,13 +90,13 @@ def _steps(request: BuildRequest) -> dict[str, str]:
     return attributes
 
 
-def _containers(request: BuildRequest, features: NodeFeatures) -> dict[str, str]:
+def _containers(request: BuildRequest, features: NodeFeatures, driver: str) -> dict[str, str]:
     attributes = {}
     if request.network not in {"", "default"}:
         attributes["force-network-mode"] = request.network
     if request.add_hosts:
         attributes["add-hosts"] = ",".join(
-            f"{host}={_address(address, features)}" for host, address in request.add_hosts
+            f"{host}={_address(address, features, driver)}" for host, address in request.add_hosts
         )
     if request.shm_size:
         attributes["shm-size"] = str(request.shm_size)
@@ -116,12 +120,13 @@ def _build_args(
     return args
 
 
-def _address(address: str, features: NodeFeatures) -> str:
+def _address(address: str, features: NodeFeatures, driver: str) -> str:
     if address != "host-gateway":
         return address
     if features.host_gateway is None:
         raise InputError(
-            "unable to derive the IP value for host-gateway: the builder's daemon does not tell it",
+            "unable to derive the IP value for host-gateway: host-gateway is not supported by the "
+            f"{driver} driver",
             hint="give the address itself, as in --add-host NAME=IP",
         )
     return features.host_gateway

@@ -13,6 +13,8 @@ from dockyard.driver import Output
 from dockyard.errors import InputError
 
 _STREAMED = frozenset({"tar", "oci", "docker"})
+_LAYOUTS = frozenset({"oci", "docker"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def parse_output(value: str) -> Output:
@@ -79,6 +81,11 @@ def check_outputs(
     return checked
 
 
+def is_layout(output: Output) -> bool:
+    """Say whether an output is an image as a directory of blobs, and no archive."""
+    return output.type in _LAYOUTS and output.attributes.get("tar") in _FALSE
+
+
 def _with_push(outputs: list[Output]) -> list[Output]:
     found = any(output.type == "image" for output in outputs)
     pushed = [
@@ -94,7 +101,9 @@ def _with_push(outputs: list[Output]) -> list[Output]:
 
 def _checked(output: Output, working_directory: Path) -> Output:
     if output.type == "local":
-        return _checked_local(output, working_directory)
+        _check_mode(output)
+    if output.type == "local" or is_layout(output):
+        return _checked_directory(output, working_directory)
     if output.type in {"tar", "oci"} and not output.dest:
         return evolve(output, dest="-")
     if output.type not in _STREAMED or not output.dest or output.dest == "-":
@@ -105,16 +114,19 @@ def _checked(output: Output, working_directory: Path) -> Output:
     return evolve(output, dest=str(path))
 
 
-def _checked_local(output: Output, working_directory: Path) -> Output:
-    if not output.dest:
-        raise InputError("dest is required for local exporter")
-    if output.dest == "-":
-        raise InputError("dest cannot be stdout for local exporter")
+def _check_mode(output: Output) -> None:
     mode = output.attributes.get("mode", "copy")
+    if mode == "delete":
+        raise InputError("local exporter mode=delete is not supported yet")
     if mode != "copy":
-        if mode == "delete":
-            raise InputError("local exporter mode=delete is not supported yet")
         raise InputError(f'invalid local exporter mode "{mode}"')
+
+
+def _checked_directory(output: Output, working_directory: Path) -> Output:
+    if not output.dest:
+        raise InputError(f"dest is required for {output.type} exporter")
+    if output.dest == "-":
+        raise InputError(f"dest cannot be stdout for {output.type} exporter")
     path = working_directory / output.dest
     found = state(path)
     if found == NO_DIRECTORY:

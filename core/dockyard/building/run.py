@@ -6,21 +6,31 @@ where it shall be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from attrs import evolve
 
 from dockyard.builder.builder import Builder, BuilderLoader
-from dockyard.builder.resolver import resolve, resolve_declared
+from dockyard.builder.resolver import Assignment, resolve_declared
 from dockyard.builder.selection import check_context, choose
 from dockyard.building.export import default_outputs, plan_exports
 from dockyard.building.feature import Advice, Alternative, check_features
 from dockyard.building.link import Link
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
-from dockyard.driver import BuildRequest, BuildResult, Image, Node, Progress, boolean
-from dockyard.errors import BuilderError, PluginError
+from dockyard.driver import (
+    BuildRequest,
+    BuildResult,
+    Image,
+    Node,
+    NodeFeatures,
+    Progress,
+    boolean,
+)
+from dockyard.errors import BuilderError, CanceledError, DockyardError, PluginError
 from dockyard.platforms import Platform
 
 Warn = Callable[[str], None]
@@ -100,46 +110,108 @@ class _Run(NamedTuple):
     warn: Warn
 
     def build(self, request: BuildRequest) -> BuildResult:
-        node, request = self._pick(request)
-        link = self._link(node)
-        request = self._with_default_output(request, node, link)
-        check_features(request, link.features, driver=node.driver, advice=self._advice)
-        result = self.workbench.manager.build(node, request, self.progress, self.cancel)
-        return self._deliver(request, node, link, result)
-
-    def _pick(self, request: BuildRequest) -> tuple[Node, BuildRequest]:
-        """Choose the node; boots all of them when only their workers can settle it."""
         nodes = usable_nodes(self.builder)
+        shares = self._shares(request, nodes)
+        node = nodes[shares[0].node]
+        try:
+            if len(nodes) > 1:
+                self._boot([nodes[share.node] for share in shares])
+            link = self._link(node, self.cancel)
+        except DockyardError:
+            with suppress(DockyardError):  # the first error is the one to tell
+                features = self.workbench.manager.features(node, ())
+                self._with_default_output(request, node, features)
+            raise
+        request = self._with_default_output(request, node, link.features)
+        if len(shares) > 1:
+            return self._build_on_several(request, nodes, shares)
+        request = evolve(request, platforms=shares[0].platforms)
+        self._check(request, node, link.features)
+        return self._build_on(node, request, self.cancel)
+
+    def _shares(self, request: BuildRequest, nodes: Sequence[Node]) -> tuple[Assignment, ...]:
+        """Choose the nodes; boots all of them when only their workers can settle it."""
         declared = [node.platforms for node in nodes]
         shares = resolve_declared(request.platforms, declared)
-        if shares is None:
-            available = [
-                (*node.platforms, *self._worker_platforms(node)) if len(nodes) > 1 else ()
-                for node in nodes
-            ]
-            shares = resolve(request.platforms, available)
-        if len(shares) > 1:
-            raise BuilderError(
-                f'builder "{self.builder.name}" would build the platforms on {len(shares)} nodes, '
-                "which is not supported yet",
-                hint="build each platform on its own",
-            )
-        return nodes[shares[0].node], evolve(request, platforms=shares[0].platforms)
+        if shares is not None:
+            return shares
+        if len(nodes) == 1:
+            return (Assignment(node=0, platforms=request.platforms),)
+        from dockyard.building.several import share_out
 
-    def _worker_platforms(self, node: Node) -> tuple[Platform, ...]:
-        workers = self._link(node).client.workers()
+        return share_out(
+            request.platforms,
+            nodes,
+            self._worker_platforms,
+            cancel=self.cancel,
+            warn=self.warn,
+        )
+
+    def _boot(self, nodes: Sequence[Node]) -> None:
+        """Boot several nodes at once."""
+        from dockyard.building.several import name_node, together
+
+        def boot(node: Node, cancel: Cancellation) -> None:
+            try:
+                self._link(node, cancel)
+            except CanceledError:
+                raise
+            except DockyardError as error:
+                name_node(error, node)
+                raise
+
+        together([partial(boot, node) for node in nodes], self.cancel)
+
+    def _build_on_several(
+        self, request: BuildRequest, nodes: Sequence[Node], assigned: Sequence[Assignment]
+    ) -> BuildResult:
+        from dockyard.building.multi import Share, Site, build_on_several
+
+        def check(share: Share) -> NodeFeatures:
+            features = self.workbench.links.get(share.node, self.cancel).features
+            self._check(share.request, share.node, features)
+            return features
+
+        return build_on_several(
+            Site(self.workbench, nodes, self.progress, self.cancel),
+            request,
+            [
+                Share(nodes[each.node], evolve(request, platforms=each.platforms))
+                for each in assigned
+            ],
+            check=check,
+            build=lambda share, cancel: self._build_on(share.node, share.request, cancel),
+        )
+
+    def _check(self, request: BuildRequest, node: Node, features: NodeFeatures) -> None:
+        check_features(request, features, driver=node.driver, advice=self._advice)
+
+    def _build_on(self, node: Node, request: BuildRequest, cancel: Cancellation) -> BuildResult:
+        from dockyard.building.emulator import explained
+
+        platforms = partial(self._worker_platforms, node, cancel)
+        with explained(self.progress, request.platforms, platforms) as progress:
+            result = self.workbench.manager.build(node, request, progress, cancel)
+        link = self.workbench.links.get(node, cancel)
+        return self._deliver(request, node, link, result, cancel)
+
+    def _worker_platforms(self, node: Node, cancel: Cancellation) -> tuple[Platform, ...]:
+        workers = self._link(node, cancel).client.workers()
         return tuple(platform for worker in workers for platform in worker.platforms)
 
-    def _link(self, node: Node) -> Link:
-        self.cancel.check()
-        self.workbench.manager.bootstrap(node, self.progress, self.cancel)
-        return self.workbench.links.get(node, self.cancel)
+    def _link(self, node: Node, cancel: Cancellation) -> Link:
+        cancel.check()
+        self.workbench.manager.bootstrap(node, self.progress, cancel)
+        return self.workbench.links.get(node, cancel)
 
-    def _with_default_output(self, request: BuildRequest, node: Node, link: Link) -> BuildRequest:
+    def _with_default_output(
+        self, request: BuildRequest, node: Node, features: NodeFeatures
+    ) -> BuildRequest:
+        """Give the request the node's default output, or warn that it has none."""
         if request.outputs:
             return request
         load = not self._default_load_disabled()
-        found = default_outputs(request, link.features, load=load)
+        found = default_outputs(request, features, load=load)
         if not found.outputs and load:
             self.warn(
                 f"No output specified with {node.driver} driver. Build result will only remain "
@@ -175,7 +247,12 @@ class _Run(NamedTuple):
         return found
 
     def _deliver(
-        self, request: BuildRequest, node: Node, link: Link, result: BuildResult
+        self,
+        request: BuildRequest,
+        node: Node,
+        link: Link,
+        result: BuildResult,
+        cancel: Cancellation,
     ) -> BuildResult:
         """Bring the image where it shall be, as far as the build itself has not done so."""
         plan = plan_exports(request, link.features)
@@ -187,9 +264,9 @@ class _Run(NamedTuple):
         )
         if plan.load and link.features.loads_itself:
             engine = self.workbench.contexts.current()
-            manager.load(node, image, engine, self.progress, self.cancel)
+            manager.load(node, image, engine, self.progress, cancel)
         if plan.push:
-            pushed = manager.push(node, image, self.progress, self.cancel)
+            pushed = manager.push(node, image, self.progress, cancel)
             if pushed.digest:
                 response = {**result.response, "containerimage.digest": pushed.digest}
                 return evolve(result, response=response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import define, field, frozen
@@ -82,6 +82,10 @@ class BuildRequest:
     """Where an output to ``-`` goes."""
     working_directory: str = "."
     """What relative paths are relative to."""
+    ref: str = ""
+    """The id that the build's record gets, where several nodes share one; empty makes a new one."""
+    multi_platform: bool = False
+    """Whether the result names its platform even if it has only one."""
 
 
 @frozen(kw_only=True)
@@ -133,15 +137,48 @@ def _decoded(value: str) -> Any:  # noqa: ANN401  # it is whatever JSON the daem
     return value
 
 
+@frozen(kw_only=True)
+class ImageBlob:
+    """One piece of an image, as a registry or a content store knows it."""
+
+    digest: str
+    size: int
+    media_type: str
+    diff_id: str = ""
+    """Of a layer: the digest of what it unpacks to, by which classic image stores know it."""
+
+
+@define(eq=False, kw_only=True)
+class ImageContent:
+    """An image for one platform, piece by piece; its layers still lie where it was built."""
+
+    manifest: ImageBlob
+    config: ImageBlob
+    layers: tuple[ImageBlob, ...]
+    """From the bottom up. The same blob may be there more than once."""
+    _opener: Callable[[ImageBlob], BinaryIO] = field(repr=False)
+
+    def open(self, blob: ImageBlob) -> BinaryIO:
+        """Give one of the blobs as a file to read from, which has to be closed.
+
+        One at a time, and from the thread that was given the image. What is read is checked
+        against the digest; reading raises our own errors.
+        """
+        return self._opener(blob)
+
+
 @define(eq=False, kw_only=True)
 class Image:
     """A build's image on its way into an engine."""
 
     names: tuple[str, ...] = ()
     image_id: str = ""
-    """The id the build reported; empty while the image still streams."""
+    """The id the build reported, as the engine's store will know it; empty while the image still
+    streams."""
     stream: BinaryIO | None = None
     """The image as a Docker or OCI archive; None when it already lies in the node's store."""
+    content: ImageContent | None = None
+    """The same, for who can do with less than all of it. Either is read, never both."""
     credentials: Credentials | None = field(default=None, repr=False)
     """What docker's configuration knows about registries, for who pushes the image."""
 

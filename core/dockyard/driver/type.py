@@ -49,7 +49,7 @@ class DriverType:
     endpoint_variable: str = ""
     """An environment variable that, when set, is the endpoint and chooses this driver."""
     config_refusal: str = ""
-    """The words in which a ``buildkitd.toml`` is refused; empty when it is taken."""
+    """The words in which a driver without ``buildkit-config`` refuses a ``buildkitd.toml``."""
     flags_refusal: str = ""
     """The words in which buildkitd flags are refused; empty when they are taken."""
 

@@ -1,4 +1,4 @@
-"""Images in an engine's store: look them up, take them out, and put archives in."""
+"""Images in an engine's store: look them up, name them, take them out, and put archives in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dockyard.engine.http import SILENCE, download, request, upload
 from dockyard.errors import EngineError
 
 _MAX_MESSAGE = 1 << 20
+_CONTAINERD = "io.containerd.snapshotter.v1"
 
 
 class StoredImage(NamedTuple):
@@ -18,6 +19,19 @@ class StoredImage(NamedTuple):
 
     id: str
     names: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    """The digests of what its layers unpack to, from the bottom up."""
+    whole: bool = True
+    """False when the engine says that it lacks a part; only new ones do, and only when asked."""
+
+
+class ImageStore(NamedTuple):
+    """What kind of store an engine keeps its images in."""
+
+    engine: str
+    """The engine's own name for itself."""
+    containerd: bool
+    """Whether it is containerd's, which knows an image by its manifest, and layers as blobs."""
 
 
 class MessageReader:
@@ -71,19 +85,83 @@ class MessageReader:
 
 
 def find_image(
-    engine: EngineEndpoint, reference: str, *, cancel: Cancellation | None = None
+    engine: EngineEndpoint,
+    reference: str,
+    *,
+    ask_whole: bool = False,
+    cancel: Cancellation | None = None,
 ) -> StoredImage:
     """Give the image that an engine knows by a name or an id.
+
+    Args:
+        engine: The engine.
+        reference: The name or id.
+        ask_whole: Ask whether the engine has all parts of the image, which takes it longer.
+        cancel: Ends it.
 
     Raises:
         EngineError: It knows none (``status`` 404), or refuses.
         EngineUnreachableError: No engine answers.
     """
-    answer = request(engine, "GET", f"/images/{_quoted(reference)}/json", cancel=cancel).json()
+    query = "?manifests=1" if ask_whole else ""
+    path = f"/images/{_quoted(reference)}/json{query}"
+    answer = request(engine, "GET", path, cancel=cancel).json()
     if not isinstance(answer, dict) or not isinstance(answer.get("Id"), str):
         raise EngineError(f"the docker engine does not tell the id of image {reference}")
-    names = answer.get("RepoTags") or ()
-    return StoredImage(id=answer["Id"], names=tuple(name for name in names if name))
+    manifests = answer.get("Manifests")
+    parts = manifests if isinstance(manifests, list) else []
+    return StoredImage(
+        id=answer["Id"],
+        names=_texts(answer.get("RepoTags")),
+        layers=_texts(_table(answer.get("RootFS")).get("Layers")),
+        whole=not any(_table(part).get("Available") is False for part in parts),
+    )
+
+
+def find_store(engine: EngineEndpoint, *, cancel: Cancellation | None = None) -> ImageStore:
+    """Ask an engine what kind of image store it has.
+
+    Raises:
+        EngineError: It does not tell.
+        EngineUnreachableError: No engine answers.
+    """
+    answer = _table(request(engine, "GET", "/info", cancel=cancel).json())
+    status = answer.get("DriverStatus")
+    containerd = isinstance(status, list) and ["driver-type", _CONTAINERD] in status
+    return ImageStore(engine=str(answer.get("ID") or ""), containerd=containerd)
+
+
+def name_image(
+    engine: EngineEndpoint, reference: str, name: str, *, cancel: Cancellation | None = None
+) -> None:
+    """Give an image that an engine has a name, taking it from another image if need be.
+
+    Raises:
+        EngineError: The engine has no such image, or refuses the name.
+        EngineUnreachableError: No engine answers.
+    """
+    from urllib.parse import quote
+
+    repository, _, tag = tagged(name).rpartition(":")
+    query = f"repo={quote(repository, safe='')}&tag={quote(tag, safe='')}"
+    request(engine, "POST", f"/images/{_quoted(reference)}/tag?{query}", cancel=cancel)
+
+
+def tagged(name: str) -> str:
+    """Give an image's name with its tag, which may be left out where it is ``latest``."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def remove_image(
+    engine: EngineEndpoint, reference: str, *, cancel: Cancellation | None = None
+) -> None:
+    """Remove an image that nothing uses.
+
+    Raises:
+        EngineError: The engine has none (``status`` 404), or it is in use (409).
+        EngineUnreachableError: No engine answers.
+    """
+    request(engine, "DELETE", f"/images/{_quoted(reference)}", cancel=cancel)
 
 
 def save_images(
@@ -134,6 +212,15 @@ def load_archive(
         cancel=cancel,
     )
     reader.end()
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    found = values if isinstance(values, list) else ()
+    return tuple(value for value in found if value and isinstance(value, str))
 
 
 def _quoted(reference: str) -> str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
-from dockyard.building.export import default_outputs, plan_exports
+from dockyard.building.export import default_outputs, fit_loads, plan_exports
 from dockyard.building.output import parse_outputs
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output, Support
+from dockyard.errors import InputError
+from dockyard.platforms import Platform
 
 YES = Support.yes()
 BUILDKITD = NodeFeatures(
@@ -68,6 +71,90 @@ def test_load_and_push_on_one_store_are_one_exporter() -> None:
             {"push": "true", "unpack": "false", "name": "a,b", "prefer-image-digest": "true"},
         )
     ]
+
+
+def test_an_engine_with_containerds_store_gets_what_that_takes() -> None:
+    asked = request("type=oci,dest=x", load=True)
+    plan = plan_exports(asked, BUILDKITD)
+
+    fitted = fit_loads(plan, asked, lambda _: True)
+
+    assert [(export.type, dict(export.attributes)) for export in fitted.exports] == [
+        ("oci", {"name": "a,b"}),
+        ("oci", {"name": "a,b", "prefer-image-digest": "true"}),
+    ]
+    assert fitted.prefer_image_digest
+    assert [export.is_load for export in fitted.exports] == [False, True]
+
+
+def test_an_engine_with_a_classic_store_gets_what_was_planned() -> None:
+    asked = request(load=True)
+    plan = plan_exports(asked, BUILDKITD)
+
+    assert fit_loads(plan, asked, lambda _: False) == plan
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("type=docker", "^docker exporter does not currently support exporting manifest lists$"),
+        ("type=docker,dest=x", "use the oci exporter instead$"),
+    ],
+)
+def test_docker_images_are_for_one_platform(output: str, words: str) -> None:
+    platforms = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+    asked = evolve(request(output), platforms=platforms)
+
+    with pytest.raises(InputError, match=words):
+        fit_loads(plan_exports(asked, BUILDKITD), asked, lambda _: False)
+    if "dest" not in output:
+        fit_loads(plan_exports(asked, BUILDKITD), asked, lambda _: True)
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_an_image_may_be_written_as_a_directory(kind: str) -> None:
+    (export,) = plan_exports(request(f"type={kind},tar=false,dest=x"), BUILDKITD).exports
+
+    assert export.type == kind
+    assert export.attributes["tar"] == "false"
+    assert export.is_layout
+    assert not export.is_load
+
+
+@pytest.mark.parametrize("output", ["type=oci,dest=x", "type=oci,tar=1,dest=x", "type=oci,tar=x"])
+def test_an_archive_is_no_directory(output: str) -> None:
+    (export,) = plan_exports(request(output), BUILDKITD).exports
+
+    assert not export.is_layout
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        (["type=docker,tar=false"], "^dest is required for docker exporter$"),
+        (
+            ["type=oci,tar=false,dest=x", "type=docker,tar=f,dest=y"],
+            "^only one output of a build can have tar=false$",
+        ),
+    ],
+)
+def test_directories_that_have_no_place_are_refused(outputs: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        plan_exports(request(*outputs), BUILDKITD)
+
+
+def test_a_driver_may_load_only_because_an_option_says_so() -> None:
+    features = NodeFeatures(support={**BUILDKITD.support, Feature.AUTO_LOAD: YES})
+    without = request()
+
+    loaded = default_outputs(without, features, load=True)
+
+    assert [output.is_load for output in loaded.outputs] == [True]
+    assert plan_exports(loaded, features).exports[0].is_load
+    assert default_outputs(without, features, load=False) == without
+    other = request("type=local,dest=x")
+    assert default_outputs(other, features, load=True) == other
+    assert default_outputs(without, BUILDKITD, load=True) == without
 
 
 def test_without_tags_there_is_no_name() -> None:

@@ -16,7 +16,9 @@ def attributes(
     proxies: dict[str, str] | None = None,
     epoch: str = "",
 ) -> dict[str, str]:
-    return frontend_attributes(request, features, proxies=proxies or {}, source_date_epoch=epoch)
+    return frontend_attributes(
+        request, features, driver="kiosk", proxies=proxies or {}, source_date_epoch=epoch
+    )
 
 
 def test_nothing_asked_is_nothing_told() -> None:
@@ -74,7 +76,7 @@ def test_host_gateway_is_the_nodes_address() -> None:
     told = attributes(request, NodeFeatures(support={}, host_gateway="172.17.0.1"))
 
     assert told == {"add-hosts": "gw=172.17.0.1"}
-    with pytest.raises(InputError, match="unable to derive the IP value for host-gateway"):
+    with pytest.raises(InputError, match="host-gateway is not supported by the kiosk driver$"):
         attributes(request)
 
 

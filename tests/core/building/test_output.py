@@ -94,6 +94,14 @@ def test_paths_become_absolute(tmp_path: Path) -> None:
     ]
 
 
+def test_a_directory_that_is_there_takes_an_image(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+
+    (output,) = check(tmp_path, "type=oci,tar=false,dest=directory")
+
+    assert output.dest == str(tmp_path / "directory")
+
+
 @pytest.mark.parametrize("kind", ["tar", "oci"])
 def test_archives_without_a_place_go_to_stdout(tmp_path: Path, kind: str) -> None:
     assert check(tmp_path, f"type={kind}")[0].dest == "-"
@@ -108,6 +116,10 @@ def test_archives_without_a_place_go_to_stdout(tmp_path: Path, kind: str) -> Non
         (["type=tar,dest=directory"], "destination file directory is a directory"),
         (["type=oci,dest=directory"], "destination file directory is a directory"),
         (["-", "type=oci"], "multiple outputs configured to write to stdout"),
+        (["type=oci,tar=false"], "dest is required for oci exporter"),
+        (["type=docker,tar=false"], "dest is required for docker exporter"),
+        (["type=oci,tar=false,dest=-"], "dest cannot be stdout for oci exporter"),
+        (["type=docker,tar=0,dest=file"], "destination directory file is a file"),
         (["type=local,dest=x,mode=foo"], 'invalid local exporter mode "foo"'),
     ],
 )

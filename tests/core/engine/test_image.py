@@ -10,7 +10,18 @@ import pytest
 from tools.engine import Engine
 
 from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.engine.image import MessageReader, find_image, load_archive, save_images
+from dockyard.engine.image import (
+    ImageStore,
+    MessageReader,
+    StoredImage,
+    find_image,
+    find_store,
+    load_archive,
+    name_image,
+    remove_image,
+    save_images,
+    tagged,
+)
 from dockyard.errors import EngineError
 from support.archive import archive
 from support.peer import Peers, answering
@@ -84,3 +95,76 @@ def test_a_real_engine_has_not_every_image(engine: Engine) -> None:
         find_image(EngineEndpoint(host=engine.host), "dockyard-none:x")
 
     assert caught.value.status == 404
+
+
+def json_answer(body: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('{"Id": "i"}', StoredImage("i")),
+        ('{"Id": "i", "RootFS": {"Layers": ["a", "b"]}}', StoredImage("i", layers=("a", "b"))),
+        ('{"Id": "i", "RootFS": 1, "RepoTags": 2, "Manifests": 3}', StoredImage("i")),
+        ('{"Id": "i", "Manifests": [{"Available": true}, {}, 1]}', StoredImage("i")),
+        (
+            '{"Id": "i", "Manifests": [{"Available": true}, {"Available": false}]}',
+            StoredImage("i", whole=False),
+        ),
+    ],
+)
+def test_an_image_is_what_the_engine_says(peers: Peers, body: str, found: StoredImage) -> None:
+    assert find_image(peers.unix(answering(json_answer(body))), "x", ask_whole=True) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "store"),
+    [
+        (
+            '{"ID": "e", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}',
+            ImageStore("e", containerd=True),
+        ),
+        ('{"ID": "e", "DriverStatus": [["a", "b"]]}', ImageStore("e", containerd=False)),
+        ('{"DriverStatus": null}', ImageStore("", containerd=False)),
+        ("[]", ImageStore("", containerd=False)),
+    ],
+)
+def test_the_kind_of_an_image_store(peers: Peers, body: str, store: ImageStore) -> None:
+    assert find_store(peers.unix(answering(json_answer(body)))) == store
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("app", "app:latest"),
+        ("app:1", "app:1"),
+        ("host:5000/app", "host:5000/app:latest"),
+        ("host:5000/app:1", "host:5000/app:1"),
+    ],
+)
+def test_a_tag_may_be_left_out(name: str, whole: str) -> None:
+    assert tagged(name) == whole
+
+
+def test_a_real_engine_names_and_removes_an_image(engine: Engine) -> None:
+    endpoint = EngineEndpoint(host=engine.host)
+    content = archive("dockyard-image:named", b"content to be named")
+    load_archive(endpoint, io.BytesIO(content), on_message=lambda _: None)
+    found = find_image(endpoint, "dockyard-image:named")
+
+    name_image(endpoint, found.id, "example.com:5000/dockyard/image")
+
+    named = find_image(endpoint, found.id)
+    assert set(named.names) == {"dockyard-image:named", "example.com:5000/dockyard/image:latest"}
+    assert len(named.layers) == 1
+    assert find_store(endpoint).containerd == ("containerd" in engine_kind(engine))
+    remove_image(endpoint, "dockyard-image:named")
+    remove_image(endpoint, "example.com:5000/dockyard/image")
+    with pytest.raises(EngineError) as caught:
+        remove_image(endpoint, found.id)
+    assert caught.value.status == 404
+
+
+def engine_kind(engine: Engine) -> str:
+    return engine.docker("info", "--format", "{{.DriverStatus}}").stdout

@@ -34,6 +34,11 @@ class StreamedLoad(io.RawIOBase):
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # the build may give up while the session writes
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was written."""
+        return self._thread is not None
+
     def writable(self) -> bool:
         return True
 

@@ -1,0 +1,215 @@
+"""Caches in directories of this machine: what the daemon is told of them, and what it leaves.
+
+The daemon only moves blobs. Which of them begins a cache stands in the directory's index, which
+is read before the build and written after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from attrs import evolve
+
+from dockyard.driver import BuildRequest, CacheEntry
+from dockyard.errors import DockyardError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from dockyard.session.oci_index import Descriptor
+    from dockyard.session.oci_layout import OciLayout
+
+_MANIFEST = "cache.manifest"
+_LATEST = "latest"
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+Warn = Callable[[str], None]
+
+
+class _Written(NamedTuple):
+    """One directory that a cache is written to."""
+
+    layout: OciLayout
+    tag: str
+    reset: bool
+    may_fail: bool
+    """Whether the build goes on when the daemon cannot write it."""
+
+
+class LocalCaches:
+    """The directories that one build reads caches from and writes caches to."""
+
+    def __init__(self) -> None:
+        self.stores: dict[str, OciLayout] = {}
+        """By the names that the daemon calls them by."""
+        self._written: list[_Written] = []
+        self._began = time.time()
+
+    def prepare(self, request: BuildRequest, warn: Warn) -> BuildRequest:
+        """Find the caches that a request names, and give it as the daemon has to be asked.
+
+        Args:
+            request: What to build.
+            warn: Takes why a cache is not read.
+
+        Raises:
+            InputError: A cache is named in a way that makes no sense.
+            OutputError: A directory to write to cannot be one.
+        """
+        here = Path(request.working_directory)
+        return evolve(
+            request,
+            cache_to=tuple(self._export(entry, here) for entry in request.cache_to),
+            cache_from=tuple(self._imports(request.cache_from, here, warn)),
+        )
+
+    def finish(self, response: Mapping[str, str]) -> None:
+        """Enter what the daemon wrote into the indexes of the directories.
+
+        Raises:
+            OutputError: An index cannot be written, or the daemon did not write all of a cache.
+        """
+        from dockyard.session.oci_index import Name, check_whole, put, reset
+
+        for written in self._written:
+            descriptor = _root(written.layout, response.get(_MANIFEST, ""))
+            if descriptor is None:
+                if written.may_fail:
+                    continue
+                raise OutputError(
+                    f"BuildKit reports success, but wrote no cache to {written.layout.path}"
+                )
+            check_whole(written.layout, descriptor)
+            put(written.layout, descriptor, [Name(ref=written.tag)])
+            if written.reset:
+                reset(written.layout, before=self._began)
+
+    def close(self) -> None:
+        """Leave nothing half-written behind."""
+        for layout in self.stores.values():
+            layout.close()
+
+    def _export(self, entry: CacheEntry, here: Path) -> CacheEntry:
+        if entry.type != "local":
+            return entry
+        from dockyard.session.sink import check_directory
+
+        attributes = dict(entry.attributes)
+        path = here / attributes["dest"]
+        check_directory(path)
+        attributes["dest"], layout = self._store(path, shared=False)
+        self._written.append(
+            _Written(
+                layout=layout,
+                tag=attributes.get("tag", _LATEST),
+                reset=_flag(attributes, "reset"),
+                may_fail=_flag(attributes, "ignore-error"),
+            )
+        )
+        return evolve(entry, attributes=attributes)
+
+    def _imports(
+        self, entries: Sequence[CacheEntry], here: Path, warn: Warn
+    ) -> Iterator[CacheEntry]:
+        for entry in entries:
+            if entry.type != "local":
+                yield entry
+                continue
+            attributes = dict(entry.attributes)
+            given = attributes["src"]
+            attributes["src"], layout = self._store(here / given)
+            try:
+                attributes["digest"] = _begin_of(layout, attributes)
+            except _SkippedError as error:
+                warn(f"local cache import at {given} skipped{error}")
+            else:
+                yield evolve(entry, attributes=attributes)
+
+    def _store(self, path: Path, *, shared: bool = True) -> tuple[str, OciLayout]:
+        """Give a directory, and a name for it that can travel in a header.
+
+        Each cache that is written has a name of its own, to know what belongs to it.
+        """
+        from dockyard.session.oci_layout import OciLayout
+        from dockyard.session.session import printable
+
+        name = printable(str(path))
+        while not shared and f"local:{name}" in self.stores:
+            name += "+"
+        layout = self.stores.setdefault(f"local:{name}", OciLayout(path))
+        return name, layout
+
+
+class _SkippedError(Exception):
+    """A cache is not read; the text goes on where "skipped" ends."""
+
+
+def check_caches(request: BuildRequest) -> bool:
+    """Check the caches that a request names.
+
+    Returns:
+        Whether some are directories of this machine.
+
+    Raises:
+        InputError: One lacks what says where it is.
+    """
+    for entry, needed, role in (
+        *((entry, {"local": "src", "registry": "ref"}, "importer") for entry in request.cache_from),
+        *((entry, {"local": "dest", "registry": "ref"}, "exporter") for entry in request.cache_to),
+    ):
+        key = needed.get(entry.type)
+        if key and not entry.attributes.get(key):
+            raise InputError(f"{entry.type} cache {role} requires {key}")
+    return any(entry.type == "local" for entry in (*request.cache_from, *request.cache_to))
+
+
+def _begin_of(layout: OciLayout, attributes: Mapping[str, str]) -> str:
+    """Give the digest that a cache begins with."""
+    from dockyard.session.content_store import is_digest
+    from dockyard.session.oci_index import UnreadableError, find, has
+
+    digest = attributes.get("digest", "")
+    if not digest:
+        tag = attributes.get("tag", _LATEST)
+        if not tag:
+            raise InputError(
+                'local cache importer requires either explicit digest, "latest" tag or custom tag '
+                "on index.json"
+            )
+        try:
+            found = find(layout, tag)
+        except UnreadableError as error:
+            raise _SkippedError(f" due to err: {error}") from error
+        if found is None:
+            raise _SkippedError(f": no digest found for tag {tag}")
+        digest = str(found.get("digest", ""))
+    try:
+        there = is_digest(digest) and has(layout, digest)
+    except DockyardError as error:
+        raise _SkippedError(f" due to err: {error}") from error
+    if not there:
+        raise _SkippedError(f": digest {digest} unavailable: content {digest}: not found")
+    return digest
+
+
+def _root(layout: OciLayout, answer: str) -> Descriptor | None:
+    """Give what a cache begins with."""
+    from dockyard.session.oci_index import UnreadableError, parse_descriptor, root_of
+
+    if not answer:
+        return None
+    try:
+        return root_of(layout, parse_descriptor(answer))
+    except UnreadableError as error:
+        raise OutputError(f"BuildKit wrote a cache that makes no sense: {error}") from error
+
+
+def _flag(attributes: Mapping[str, str], key: str) -> bool:
+    value = attributes.get(key, "")
+    if value in _TRUE:
+        return True
+    if value and value not in _FALSE:
+        raise InputError(f'failed to parse {key} attribute: invalid syntax: "{value}"')
+    return False
