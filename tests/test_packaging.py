@@ -42,7 +42,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_every_wheel_is_typed_licensed_and_has_nothing_else(wheels: dict[str, Path]) -> None:
     assert set(wheels) == {
-        "dockyard", "dockyard-docker", "dockyard-docker-container", "dockyard-remote",
+        "dockyard",
+        "dockyard-docker",
+        "dockyard-docker-container",
+        "dockyard-remote",
     }
     for name, wheel in wheels.items():
         package = name.replace("-", "_")

@@ -75,10 +75,10 @@ class Daemon:
 
 
 @contextmanager
-def run_daemon(engine: Engine, image: str) -> Iterator[Daemon]:
-    """Run a BuildKit that listens on its socket when this returns."""
+def run_daemon(engine: Engine, image: str, *flags: str) -> Iterator[Daemon]:
+    """Run a BuildKit that listens on its socket when this returns; ``flags`` are docker's."""
     name = f"dockyard-remote-{uuid.uuid4().hex[:12]}"
-    engine.docker("run", "--detach", "--init", "--privileged", "--name", name, image)
+    engine.docker("run", "--detach", "--init", "--privileged", *flags, "--name", name, image)
     try:
         _await(engine, name)
         yield Daemon(engine=engine, name=name)

@@ -17,6 +17,7 @@ from dockyard.builder.group import NodeEntry, NodeGroup
 from dockyard.cancellation import Cancellation
 from dockyard.driver import (
     DriverType,
+    Feature,
     Node,
     NodeFeatures,
     NodeStatus,
@@ -164,8 +165,9 @@ class BuilderLoader:
             DockyardError: The engine that the endpoint names cannot be found out.
         """
         uses_engine = declared is None or declared.uses_engine
-        if declared is not None and entry.files and declared.config_refusal:
-            raise DriverError(declared.config_refusal)
+        if declared is not None and entry.files and not declared.support(Feature.BUILDKIT_CONFIG):
+            default = f"setting config file is not supported for {declared.name} driver"
+            raise DriverError(declared.config_refusal or default)
         if declared is not None and entry.flags and declared.flags_refusal:
             raise DriverError(declared.flags_refusal)
         return Node(

@@ -456,7 +456,10 @@ def _words(error: BaseException) -> str:
 
 
 def _known_packages() -> dict[str, str]:
-    """Give the driver packages that the core's extras name, by the extra's name."""
+    """Give the driver packages that the core's extras name, by the extra's name.
+
+    Our own are called after the core; other extras are no drivers.
+    """
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
@@ -466,6 +469,6 @@ def _known_packages() -> dict[str, str]:
     packages = {}
     for requirement in requirements:
         package, marker, extra = requirement.partition("extra == ")
-        if marker:
+        if marker and package.startswith("dockyard-"):
             packages[extra.strip("'\" ")] = package.split(";")[0].split("==")[0].strip()
     return packages

@@ -54,7 +54,7 @@ def dockyard_driver() -> DriverType:
             Feature.TARBALL: Support.yes(),
             Feature.CACHE_EXPORT: Support.yes(),
             Feature.AUTO_LOAD: Support.conditional("with needs-boot"),
-            Feature.BUILDKIT_CONFIG: Support.no("managed | elsewhere"),
+            Feature.BUILDKIT_CONFIG: Support.yes("kept | not read"),
         },
         options=(
             Option(
