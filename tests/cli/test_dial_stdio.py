@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -20,8 +21,10 @@ import grpc
 import pytest
 
 from dockyard.buildkit.client import Client
+from dockyard.cli.commands.dial_stdio import descriptor_of
 from dockyard.driver import Connection
 from dockyard.engine.stream import SocketStream
+from dockyard.errors import InputError
 from support.cli import Cli
 from support.peer import Peer, Script
 from support.protos import protos
@@ -136,9 +139,10 @@ def test_a_grpc_client_speaks_through_pipes(start: Start, folder: Path) -> None:
         with connection:
             down = threading.Thread(target=_pump, args=(process.stdout.fileno(), connection))
             down.start()
-            while data := connection.recv(1 << 16):
-                process.stdin.write(data)
-                process.stdin.flush()
+            with suppress(ConnectionResetError):  # it may leave before it has read everything
+                while data := connection.recv(1 << 16):
+                    process.stdin.write(data)
+                    process.stdin.flush()
             process.stdin.close()
             down.join(10)
 
@@ -391,6 +395,12 @@ def test_what_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], wo
     code = 2 if arguments == ("x",) else 1
 
     assert words in cli.refused("dial-stdio", *arguments, code=code)
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_a_standard_stream_that_is_closed_is_told(stream: io.StringIO | None) -> None:
+    with pytest.raises(InputError, match="^standard input is closed$"):
+        descriptor_of(stream, "input")
 
 
 @pytest.mark.parametrize("by", ["declared", "workers", "environment"])

@@ -222,6 +222,15 @@ def test_debug_adds_the_traceback(cli: Cli, flag: str) -> None:
     assert "Traceback (most recent call last):" in done.err
 
 
+@pytest.mark.parametrize("line", ["version", "ls", "drivers inspect bogus"])
+def test_closed_output_is_no_error(cli: Cli, line: str) -> None:
+    shell = f"'{BIN / 'dockyard'}' {line} >&-"
+    done = subprocess.run(["sh", "-c", shell], env=cli.environment, stderr=subprocess.PIPE)
+
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (1 if "bogus" in line else 0)
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(cli: Cli) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -463,6 +463,29 @@ def test_nodes_that_came_up_go_back_with_the_one_that_did_not(
     ]
 
 
+def test_one_node_that_does_not_come_back_keeps_no_other_from_it(
+    cli: Cli, running: Path, tmp_path: Path
+) -> None:
+    content = record(cli, "a")
+    first = content["Nodes"][0]
+    for number, options in enumerate(({"color": "ugly-blue"}, {"color": "blue"}), start=1):
+        place = tmp_path / f"e{number}"
+        place.touch()
+        place.with_suffix(".booted").touch()
+        more = {"Name": f"a{number}", "Endpoint": f"stand://{place}"}
+        content["Nodes"].append({**first, **more, "DriverOpts": {"needs-boot": "true", **options}})
+    content["Nodes"][2]["Endpoint"] = f"stand://stuck{tmp_path}/e2"
+    file_of(cli).write_text(json.dumps(content))
+
+    refused = cli.refused("update", "a", "--driver-opt", "color=green")
+
+    assert refused.startswith(
+        "node a2 could not be made anew: it is nailed down; and not as it was, either: "
+        "too ugly-blue to stand"
+    )
+    assert stand_log(cli)[-2:] == ["boot a1 ugly-blue", "boot a2 blue"]
+
+
 @pytest.fixture
 def booting(cli: Cli, running: Path) -> Iterator[subprocess.Popen[bytes]]:
     """An update that has removed the old node and waits for the new one."""

@@ -117,11 +117,21 @@ class Recreation:
         raise BuilderError(f"{what}, {outcome}: {error}", hint=error.hint) from error
 
     def _take_back(self) -> bool:
-        """Make all nodes what they were; False when somebody else has a say in that now."""
+        """Make all nodes what they were; False when somebody else has a say in that now.
+
+        Raises:
+            DockyardError: A node does not become what it was; those that can, have.
+        """
         if not self._put_back():
             return False
+        failures = []
         for job in self._begun:
-            self._restore(job)
+            try:
+                self._restore(job)
+            except DockyardError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return True
 
     def _restore(self, job: Job) -> None:

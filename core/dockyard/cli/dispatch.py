@@ -106,9 +106,7 @@ def _read(line: Sequence[str], mode: Mode) -> _Job:
     return _Job(lambda: _run(command, options, settings, mode, debug=debug), debug)
 
 
-def _run(
-    command: Command, options: Options, settings: _Globals, mode: Mode, *, debug: bool
-) -> int:
+def _run(command: Command, options: Options, settings: _Globals, mode: Mode, *, debug: bool) -> int:
     environment = Environment.from_process(
         docker_config=settings.docker_config,
         host=settings.host,

@@ -27,6 +27,7 @@ VERSION_LINE = f"dockyard {__version__}"
 
 def dockyard(arguments: Sequence[str] | None = None) -> int:
     """Run as ``dockyard``; gives the exit code."""
+    _replace_closed()
     line = sys.argv[1:] if arguments is None else list(arguments)
     if line == ["version"]:
         return _write(f"{VERSION_LINE}\n")
@@ -42,6 +43,7 @@ def dockyard(arguments: Sequence[str] | None = None) -> int:
 
 def docker_buildx(arguments: Sequence[str] | None = None) -> int:
     """Run as ``docker-buildx``, by itself or called by docker; gives the exit code."""
+    _replace_closed()
     line = sys.argv[1:] if arguments is None else list(arguments)
     if line[:1] == ["docker-cli-plugin-metadata"]:
         return _write(_METADATA)
@@ -58,6 +60,16 @@ def docker_buildx(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _leave(code)
     return code
+
+
+def _replace_closed() -> None:
+    """Have somewhere to write to also when whoever started us has closed our output."""
+    import io
+
+    if sys.stdout is None:
+        sys.stdout = io.StringIO()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
 
 
 def _collect_rarely() -> None:

@@ -8,6 +8,7 @@ Importing this module imports ``docker``, which takes a third of a second.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ import requests
 import urllib3
 from docker import APIClient  # noqa: TID253  # whoever imports this module wants it
 from docker.constants import DEFAULT_DOCKER_API_VERSION  # noqa: TID253
-from docker.errors import APIError, DockerException  # noqa: TID253
+from docker.errors import APIError, DockerException, NotFound  # noqa: TID253
 from docker.utils import version_lt  # noqa: TID253
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _BASE = "http://docker:2375"
 """Where requests seem to go; the adapter sends them to the engine."""
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 
 
 @contextmanager
@@ -49,16 +51,16 @@ def api_client(
         cancel: Ends whatever the client waits for; what it raises then says nothing of it.
 
     Raises:
-        EngineError: The engine cannot be reached or does not tell its version.
+        EngineError: The engine cannot be reached, or is too old.
         CanceledError: ``cancel`` was turned before.
     """
     answer = request(endpoint, "GET", "/version", cancel=cancel).json()
     theirs = answer.get("ApiVersion") if isinstance(answer, Mapping) else None
     version = DEFAULT_DOCKER_API_VERSION
-    if isinstance(theirs, str) and version_lt(theirs, version):
+    if isinstance(theirs, str) and _VERSION.fullmatch(theirs) and version_lt(theirs, version):
         version = theirs
     pool = _EnginePool(endpoint, silence, cancel)
-    with APIClient(base_url=_BASE, version=version, timeout=int(silence)) as client:
+    with _client(version, silence) as client:
         client.trust_env = False
         client.mount(_BASE, _EngineAdapter(pool, silence))
         remove = cancel.on_cancel(pool.abort)
@@ -83,7 +85,7 @@ def translated(cancel: Cancellation, what: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        words = " ".join((error.explanation or str(error)).split())
+        words = " ".join(str(error.explanation or error).split())
         raise EngineError(words, status=error.status_code) from error
     except (DockerException, RequestException, HTTPError, OSError, ValueError) as error:
         cancel.check()
@@ -114,6 +116,24 @@ def login_for(credentials: Credentials, name: str, cancel: Cancellation) -> dict
     return login
 
 
+def _client(version: str, silence: float) -> APIClient:
+    try:
+        return _Client(base_url=_BASE, version=version, timeout=int(silence))
+    except DockerException as error:
+        raise EngineError(f"the docker engine cannot be used: {error}") from error
+
+
+class _Client(APIClient):
+    def _raise_for_status(self, response: requests.Response) -> None:
+        try:
+            super()._raise_for_status(response)  # type: ignore[misc]  # not in the stubs
+        except (KeyError, TypeError, AttributeError) as error:
+            # The package trips over refusals in JSON that is not an engine's, such as a proxy's.
+            kind = NotFound if response.status_code == 404 else APIError
+            words = f"the docker engine answers with status {response.status_code}"
+            raise kind(words, response=response, explanation=words) from error
+
+
 class _EngineConnection(urllib3.connection.HTTPConnection):
     def __init__(self, endpoint: EngineEndpoint, silence: float, cancel: Cancellation) -> None:
         super().__init__("docker", timeout=silence)
@@ -125,6 +145,7 @@ class _EngineConnection(urllib3.connection.HTTPConnection):
         self._stream = dial(self._endpoint, cancel=self._cancel)
         self.sock = self._stream.socket
         self.sock.settimeout(self.timeout)
+        self._cancel.check()  # whoever canceled before found no socket to shut down
 
     def close(self) -> None:
         super().close()

@@ -89,7 +89,7 @@ def _connect_unix(address: str, wait: Wait) -> SocketStream:
 def connect_tcp(
     host: str, port: int, wait: Wait, keepalive: KeepAlive = AS_DOCKER
 ) -> socket.socket:
-    """Connect to the first of a name's addresses that answers.
+    """Connect to the first of a name's addresses that answers; each gets its share of the time.
 
     Raises:
         OSError: None does; says what the last one said.
@@ -97,9 +97,11 @@ def connect_tcp(
         CanceledError: It was canceled.
     """
     failure = OSError(f"{host} has no address")
-    for family, address in _addresses(host, port, wait):
+    addresses = _addresses(host, port, wait)
+    for number, (family, address) in enumerate(addresses):
+        share = wait.left / (len(addresses) - number)
         try:
-            return _connect_tcp(family, address, wait, keepalive)
+            return _connect_tcp(family, address, wait, share, keepalive)
         except OutOfTimeError:
             raise
         except OSError as error:
@@ -135,8 +137,9 @@ def _addresses(host: str, port: int, wait: Wait) -> list[tuple[int, tuple[Any, .
 
 
 def _connect_tcp(
-    family: int, address: tuple[Any, ...], wait: Wait, keepalive: KeepAlive
+    family: int, address: tuple[Any, ...], wait: Wait, share: float, keepalive: KeepAlive
 ) -> socket.socket:
+    import errno
     import socket
 
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -147,8 +150,9 @@ def _connect_tcp(
         try:
             sock.connect(address)
         except BlockingIOError:
-            wait.until_ready(sock.fileno(), select.POLLOUT)
+            ready = wait.until_ready(sock.fileno(), select.POLLOUT, share)
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            number = number if ready else errno.ETIMEDOUT
             if number:
                 raise OSError(number, os.strerror(number)) from None
     except BaseException:
@@ -194,6 +198,7 @@ def secure(context: ssl.SSLContext, sock: socket.socket, name: str, wait: Wait) 
     from dockyard.engine.stream import TLSStream
 
     try:
+        _check_name(name)  # ssl would keep the socket open
         wrapped = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
     except BaseException:
         sock.close()
@@ -211,3 +216,12 @@ def secure(context: ssl.SSLContext, sock: socket.socket, name: str, wait: Wait) 
     except BaseException:
         wrapped.close()
         raise
+
+
+def _check_name(name: str) -> None:
+    try:
+        possible = bool(name.encode("idna"))
+    except UnicodeError:
+        possible = False
+    if not possible:
+        raise OSError(f'"{name}" is no name that a certificate could be for')

@@ -157,7 +157,8 @@ def _tls_context(endpoint: EngineEndpoint, files: TLSFiles, protocol: str) -> ss
             context.load_default_certs()
         if files.cert or files.key:
             wanted = files.cert or files.key
-            context.load_cert_chain(files.cert, files.key or None)
+            # Without a password OpenSSL would ask for one on the terminal, and wait.
+            context.load_cert_chain(files.cert, files.key or None, password=lambda: b"")
     except OSError as error:
         what = error.strerror if not isinstance(error, ssl.SSLError) else "no usable PEM file"
         raise unreachable(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dockyard.cancellation import Cancellation
 from dockyard.engine.http import request, upgrade
 from dockyard.engine.wait import OutOfTimeError, Wait
-from dockyard.errors import DockyardError, EngineError
+from dockyard.errors import DockyardError, EngineError, EngineUnreachableError
 
 if TYPE_CHECKING:
     from dockyard.engine.endpoint import EngineEndpoint
@@ -35,7 +35,8 @@ _KEPT_BEGINNING = 1 << 10
 _PIECE = 64 << 10
 _LAST_LINES = 5
 _LAST_WORDS_SECONDS = 1.0
-_NOT_STARTED = (126, 127)
+_LONGEST_LINE = 1000
+NOT_STARTED = (126, 127)
 """Exit codes that the engine makes up for a command that it cannot start."""
 
 _JSON = (("Content-Type", "application/json"),)
@@ -125,26 +126,31 @@ class ExecStream:
         """
         code = None
         with contextlib.suppress(DockyardError, OutOfTimeError):
-            code = self._await_end(Wait(_LAST_WORDS_SECONDS))
-        parts = [self._stream.last_words(), *_lines(bytes(self._errors))[-_LAST_LINES:]]
-        if code in _NOT_STARTED:
-            parts += _lines(self._beginning)[:1]
+            code = self._await_end(Wait(_LAST_WORDS_SECONDS), None)
+        parts = [self._stream.last_words(), *shown_lines(bytes(self._errors))[-_LAST_LINES:]]
+        if code in NOT_STARTED:
+            parts += shown_lines(self._beginning)[:1]
         if code is not None:
             parts.append(f"exit code {code}")
         return "; ".join(filter(None, parts))
 
-    def collect(self, command: Sequence[str], wait: Wait) -> ExecResult:
+    def collect(
+        self, command: Sequence[str], wait: Wait, cancel: Cancellation | None
+    ) -> ExecResult:
         """Read everything until the command ends.
 
         Raises:
+            EngineUnreachableError: The engine is gone.
             EngineError: It does not end in time, or the connection breaks.
-            CanceledError: The wait was canceled.
+            CanceledError: ``cancel`` was turned.
         """
         name = " ".join(command)
         try:
             output = self._read_all(wait)
-            code = self._await_end(wait)
-        except OutOfTimeError as error:
+            code = self._await_end(wait, cancel)
+        except (OutOfTimeError, EngineUnreachableError) as error:
+            if wait.left:
+                raise
             raise EngineError(f"{name!r} did not end within {wait.seconds:g} s") from error
         except OSError as error:
             raise EngineError(f"the connection to {name!r} broke: {error}") from error
@@ -201,7 +207,7 @@ class ExecStream:
             output += memoryview(piece)[:count]
             del output[:-_KEPT_OUTPUT]
 
-    def _await_end(self, wait: Wait) -> int:
+    def _await_end(self, wait: Wait, cancel: Cancellation | None) -> int:
         """Give the command's exit code, once it ended: a moment after its output did.
 
         Raises:
@@ -211,7 +217,7 @@ class ExecStream:
         pause = 0.005
         while True:
             path = f"/exec/{self._identity}/json"
-            state = request(self._endpoint, "GET", path, timeout=wait.left).json()
+            state = request(self._endpoint, "GET", path, timeout=wait.left, cancel=cancel).json()
             code = state.get("ExitCode") if isinstance(state, dict) else None
             if isinstance(code, int) and not state.get("Running"):
                 return code
@@ -266,7 +272,14 @@ def run_exec(
     with Wait(timeout, cancel) as wait:
         stream = _start(endpoint, container, command, wait, cancel, talking=False)
         with contextlib.closing(stream):
-            return stream.collect(command, wait)
+            return stream.collect(command, wait, cancel)
+
+
+def shown_lines(output: bytes) -> list[str]:
+    """Give the lines that have something in them, fit for a terminal."""
+    lines = (" ".join(line.split()) for line in output.decode(errors="replace").splitlines())
+    short = (line[:_LONGEST_LINE] for line in lines if line)
+    return ["".join(c if c.isprintable() else "?" for c in line) for line in short]
 
 
 def _start(
@@ -313,9 +326,3 @@ def _start(
     )
     kept = _KEPT_ERRORS if talking else _KEPT_OUTPUT
     return ExecStream(endpoint, identity, stream, kept)
-
-
-def _lines(text: bytes) -> list[str]:
-    """Give the lines that have something in them, fit for a terminal."""
-    lines = (" ".join(line.split()) for line in text.decode(errors="replace").splitlines())
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines if line]

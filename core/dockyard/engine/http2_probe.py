@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dockyard.engine.stream import SocketStream
-from dockyard.engine.wait import Wait
+from dockyard.engine.wait import OutOfTimeError, Wait
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _NO_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
@@ -133,6 +133,8 @@ def _frames(stream: SocketStream, wait: Wait) -> Iterator[_Frame]:
         if size > _LARGEST:
             raise NoAnswerError("what it says is no HTTP/2")
         payload = _read(stream, wait, size)
+        if not wait.left:
+            raise OutOfTimeError  # who never stops talking is ready at all times
         number = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
         yield _Frame(head[3], head[4], number, payload)
         head = _read(stream, wait, _HEAD)

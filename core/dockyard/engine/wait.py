@@ -63,8 +63,13 @@ class Wait:
         """Set the clock back: something has moved, so that the peer is alive."""
         self._deadline = time.monotonic() + self.seconds
 
-    def until_ready(self, descriptor: int, events: int) -> int:
+    def until_ready(self, descriptor: int, events: int, most: float | None = None) -> int:
         """Wait until the descriptor is ready for one of the events, and say which.
+
+        Args:
+            descriptor: What to wait for.
+            events: Those of ``poll``.
+            most: Seconds after which 0 is given instead, if they are over before the deadline.
 
         Raises:
             OutOfTimeError: The deadline passed.
@@ -72,7 +77,7 @@ class Wait:
         """
         poll = select.poll()
         poll.register(descriptor, events)
-        return self._until(poll).get(descriptor, 0)
+        return self._until(poll, most).get(descriptor, 0)
 
     def pause(self, seconds: float) -> None:
         """Wait a little, where there is nothing to wait for.

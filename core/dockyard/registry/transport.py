@@ -16,6 +16,7 @@ from dockyard.errors import CredentialError
 from dockyard.session.http import Answer, HttpClient, plain
 
 _Found = TypeVar("_Found")
+_BROKEN = "the connection broke in the middle of the answer"
 
 
 class Response(NamedTuple):
@@ -147,6 +148,8 @@ class Transport(HttpClient):
             raise _plain(error) from error
         if len(data) > limit:
             raise OSError(f"the answer is larger than {limit} bytes")
+        if answer.length:  # so many bytes were announced and did not come
+            raise ConnectionResetError(_BROKEN)
         return Response(answer.status, str(answer.reason), answer.headers, data, answer.url)
 
 
@@ -155,7 +158,7 @@ def _plain(error: Exception) -> OSError:
     import http.client
 
     if isinstance(error, http.client.IncompleteRead):
-        return ConnectionResetError("the connection broke in the middle of the answer")
+        return ConnectionResetError(_BROKEN)
     inner = getattr(error, "reason", None)
     if isinstance(inner, OSError):
         return inner

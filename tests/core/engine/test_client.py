@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 import requests
-from docker.errors import APIError, DockerException
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import ConnectionError as LostError
 
 from dockyard.cancellation import Cancellation
+from dockyard.engine import client as module
 from dockyard.engine.client import api_client, login_for, translated
 from dockyard.engine.credential import Credentials
+from dockyard.engine.dial import dial
+from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.engine.stream import SocketStream
 from dockyard.errors import CanceledError, EngineError
 from support.peer import Peers, answering, peers, read_head, silent
 
@@ -133,3 +139,75 @@ def test_an_engine_that_says_nothing_is_given_up(peers: Peers) -> None:
     ):
         for _ in client.pull("img", stream=True):  # which the package would wait for, for ever
             pass
+
+
+def json_answer(content: object, status: str = "200 OK") -> bytes:
+    body = json.dumps(content).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("body", [{}, [], {"message": None}, {"message": {"a": 1}}])
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_refusal_that_is_no_engine_s_is_an_error_with_its_status(
+    peers: Peers, status: int, body: object
+) -> None:
+    calls = iter([VERSION, json_answer(body, f"{status} Oh")])
+    endpoint = peers.unix(lambda connection: answering(next(calls))(connection))
+
+    with (
+        pytest.raises(EngineError) as caught,
+        translated(Cancellation(), "the work"),
+        api_client(endpoint, silence=30, cancel=Cancellation()) as client,
+    ):
+        client.info()
+
+    assert caught.value.status == status
+    assert str(status) in str(caught.value) or "'a': 1" in str(caught.value)
+
+
+def test_a_missing_thing_is_missing_whatever_the_answer_says(peers: Peers) -> None:
+    calls = iter([VERSION, json_answer({}, "404 Oh")])
+    endpoint = peers.unix(lambda connection: answering(next(calls))(connection))
+
+    with (
+        pytest.raises(NotFound, match="the docker engine answers with status 404"),
+        api_client(endpoint, silence=30, cancel=Cancellation()) as client,
+    ):
+        client.inspect_container("x")
+
+
+@pytest.mark.parametrize("version", ["", "latest", "1", "1.41-x", "1." + "9" * 5000, 7, None])
+def test_a_version_that_is_none_is_not_believed(peers: Peers, version: object) -> None:
+    endpoint = peers.unix(answering(json_answer({"ApiVersion": version})))
+
+    with api_client(endpoint, silence=30, cancel=Cancellation()) as client:
+        assert client.api_version == DEFAULT_DOCKER_API_VERSION
+
+
+def test_an_engine_that_is_too_old_is_an_error(peers: Peers) -> None:
+    endpoint = peers.unix(answering(json_answer({"ApiVersion": "1.12"})))
+
+    with (
+        pytest.raises(EngineError, match="the docker engine cannot be used: API versions below"),
+        api_client(endpoint, silence=30, cancel=Cancellation()),
+    ):
+        raise AssertionError
+
+
+def test_cancelling_just_as_the_connection_is_made_ends_the_call(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = Cancellation()
+    calls = iter([answering(VERSION)])
+    endpoint = peers.unix(lambda connection: next(calls, silent)(connection))
+
+    def late(endpoint: EngineEndpoint, *, cancel: Cancellation) -> SocketStream:
+        stream = dial(endpoint, cancel=cancel)
+        cancel.cancel()
+        return stream
+
+    with api_client(endpoint, silence=20, cancel=cancel) as client:
+        monkeypatch.setattr(module, "dial", late)
+        with pytest.raises(CanceledError, match="canceled"):
+            client.info()

@@ -351,6 +351,27 @@ def test_a_certificate_file_that_cannot_be_used_is_named(
     assert f"certificate file {broken} cannot be used" in str(error)
 
 
+def test_a_key_with_a_password_is_no_reason_to_ask_on_the_terminal(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(Path(certificates.files.key).read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"a password"),
+        )
+    )
+    files = attrs.evolve(certificates.files, key=str(locked))
+
+    error = failure(EngineEndpoint(host="tcp://127.0.0.1:1", tls=files))
+
+    assert "cannot be used" in str(error)
+
+
 # --- ssh -----------------------------------------------------------------------------------
 
 FAKE_SSH = """\

@@ -28,7 +28,7 @@ from tools.engine import Engine
 
 from dockyard.cancellation import Cancellation
 from dockyard.engine.endpoint import EngineEndpoint, TLSFiles
-from dockyard.engine.exec import ExecStream, open_exec, run_exec
+from dockyard.engine.exec import ExecStream, open_exec, run_exec, shown_lines
 from dockyard.engine.stream import SocketStream
 from dockyard.errors import CanceledError, EngineError, EngineUnreachableError
 from support.peer import Peers, Script, read_head, silent, with_tls
@@ -354,6 +354,41 @@ def test_only_the_end_of_a_command_s_output_is_kept(peers: Peers) -> None:
     result = run_exec(peers.unix(talk), "box", ["x"])
 
     assert result == (3, content[-65_536:], content[-65_536:])
+
+
+def test_a_long_line_is_shortened() -> None:
+    assert [len(line) for line in shown_lines(b"a" * 100_000 + b"\nb")] == [1000, 1]
+
+
+def silent_about_ends(connection: socket.socket) -> bool:
+    """Play an engine that never tells how a command ended; False for any other request."""
+    return connection.recv(1 << 16, socket.MSG_PEEK).startswith(b"GET /exec/e1/json")
+
+
+def test_an_end_that_the_engine_does_not_tell_is_no_missing_engine(peers: Peers) -> None:
+    def serve(connection: socket.socket) -> None:
+        (silent if silent_about_ends(connection) else fake(lambda _: None))(connection)
+
+    with pytest.raises(EngineError, match="^'x' did not end within 0.5 s$") as caught:
+        run_exec(peers.unix(serve), "box", ["x"], timeout=0.5)
+
+    assert not isinstance(caught.value, EngineUnreachableError)
+
+
+def test_waiting_for_an_end_that_the_engine_does_not_tell_can_be_canceled(peers: Peers) -> None:
+    cancel = Cancellation()
+
+    def serve(connection: socket.socket) -> None:
+        if silent_about_ends(connection):
+            cancel.cancel()
+            silent(connection)
+        fake(lambda _: None)(connection)
+
+    begun = time.monotonic()
+    with pytest.raises(CanceledError):
+        run_exec(peers.unix(serve), "box", ["x"], timeout=60, cancel=cancel)
+
+    assert time.monotonic() - begun < SECONDS
 
 
 def test_frames_inside_one_tls_record_are_all_seen(peers: Peers, tmp_path: Path) -> None:

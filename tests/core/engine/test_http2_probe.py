@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -175,3 +175,25 @@ def test_asking_can_be_canceled(pair: tuple[SocketStream, socket.socket]) -> Non
     with Wait(20, cancel) as wait, pytest.raises(CanceledError):
         ask(stream, wait, METHOD, "localhost")
     thread.join()
+
+
+def test_a_peer_that_never_stops_talking_is_not_listened_to_for_ever(
+    pair: tuple[SocketStream, socket.socket],
+) -> None:
+    stream, theirs = pair
+    pings = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
+
+    def talk() -> None:
+        with suppress(OSError):
+            theirs.sendall(SETTINGS)
+            while True:
+                theirs.sendall(pings * 1000)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        with Wait(0.3) as wait, pytest.raises(OutOfTimeError):
+            ask(stream, wait, METHOD, "localhost")
+    finally:
+        stream.close()
+        thread.join()

@@ -348,14 +348,15 @@ def test_a_handshake_that_nobody_answers_is_not_waited_for(*, canceled: bool) ->
     assert time.monotonic() - begun < 15
 
 
-def test_an_answer_that_breaks_off_says_so() -> None:
+@pytest.mark.parametrize("length", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+def test_an_answer_that_breaks_off_says_so(length: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             peer, _ = server.accept()
             with peer:
                 peer.recv(1 << 16)
-                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+                peer.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n5\r\nhalf".encode())
 
         thread = threading.Thread(target=answer)
         thread.start()

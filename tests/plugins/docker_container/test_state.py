@@ -13,7 +13,7 @@ from dockyard.driver import State
 from dockyard.errors import ConnectError, EngineError, EngineUnreachableError
 from dockyard_docker_container import plugin
 from dockyard_docker_container.boot import _age
-from dockyard_docker_container.state import Container, look
+from dockyard_docker_container.state import Container, container_name, look
 from support.peer import Peers, answering
 
 from .conftest import MakeNode
@@ -154,6 +154,8 @@ def test_a_node_without_an_engine(make_node: MakeNode) -> None:
 def test_a_hostile_name_asks_the_engine_nothing(make_node: MakeNode, name: str) -> None:
     with pytest.raises(ConnectError, match="cannot be part of a container's name"):
         look(make_node(name=name))
+    with pytest.raises(ConnectError, match="cannot be part of a container's name"):
+        container_name(make_node(name=name))
 
 
 def test_an_age_is_told_by_the_engine_s_own_clock(peers: Peers, make_node: MakeNode) -> None:
@@ -166,11 +168,23 @@ def test_an_age_is_told_by_the_engine_s_own_clock(peers: Peers, make_node: MakeN
     assert _age(found) == 30
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Sun, 01 Foo 2026 00:00:20 GMT"])
-def test_without_a_date_a_container_may_be_new(
-    peers: Peers, make_node: MakeNode, date: str
+@pytest.mark.parametrize(
+    ("date", "started"),
+    [
+        ("", "2020-01-31T23:59:50Z"),
+        ("yesterday", "2020-01-31T23:59:50Z"),
+        ("Sun, 01 Foo 2026 00:00:20 GMT", "2020-01-31T23:59:50Z"),
+        ("Sun, 01 Feb 2026 noon GMT", "2020-01-31T23:59:50Z"),
+        ("Sun, 99 Feb 2026 00:00:20 GMT", "2020-01-31T23:59:50Z"),
+        ("Sun, 01 Feb 2026 00:00:20 GMT", "a while ago"),
+        ("Sun, 01 Feb 2026 00:00:20 GMT", "20200131T235950Z"),
+        ("Sun, 01 Feb 2026 00:00:20 GMT", ""),
+    ],
+)
+def test_without_times_that_make_sense_a_container_may_be_new(
+    peers: Peers, make_node: MakeNode, date: str, started: str
 ) -> None:
-    told = state("running", StartedAt="2020-01-31T23:59:50Z")
+    told = state("running", StartedAt=started)
 
     found = look(make_node(engine=peers.unix(answering(answer(told, date=date)))))
 

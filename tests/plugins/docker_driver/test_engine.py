@@ -162,7 +162,7 @@ def test_a_kept_connection_that_the_engine_closed_is_replaced(
 
     node = make_node(peers.unix(serve).host)
     plugin.dockyard_supports(node)
-    while node.cache["opened"].usable:
+    while node.cache["opened"].stream.usable:
         os.sched_yield()
 
     plugin.dockyard_connect(node, Cancellation()).close()
@@ -175,7 +175,7 @@ def test_a_kept_connection_that_is_too_old_is_replaced(
 ) -> None:
     counting = Counting()
     node = make_node(peers.unix(counting.serve).host)
-    monkeypatch.setattr("dockyard_docker.engine._FRESH_SECONDS", -1)
+    monkeypatch.setattr("dockyard.engine.kept._FRESH_SECONDS", -1)
 
     plugin.dockyard_supports(node)
     reach(node)

@@ -325,6 +325,20 @@ def test_a_node_that_did_not_answer_is_asked_again_before_it_counts_as_up(
             plugin.dockyard_bootstrap(node, memory, Cancellation())
 
 
+def test_a_last_try_gets_time_enough_to_be_told_why(
+    make_node: MakeNode, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(module, "BOOT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "question", lambda _target, seconds, _cancel: given.append(seconds))
+    node = make_node("tcp://127.0.0.1:1")
+    node.cache["doubted"] = True
+
+    plugin.dockyard_bootstrap(node, memory, Cancellation())
+
+    assert given == [1.0]
+
+
 def test_silence_is_noticed_by_tcp_itself(relay: StartRelay, make_node: MakeNode) -> None:
     connection = plugin.dockyard_connect(make_node(relay().endpoint), Cancellation())
     sock = connection.stream._socket  # type: ignore[attr-defined]

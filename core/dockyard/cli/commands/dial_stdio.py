@@ -7,7 +7,7 @@ import os
 import select
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dockyard.cli.invocation import Invocation
 from dockyard.cli.parser import Command, CommandParser, Options
@@ -52,7 +52,10 @@ def _run(invocation: Invocation, options: Options) -> int:
     sticky_key = str(environment.working_directory)
     builder = open_builder(workbench, invocation.builder, sticky_key=sticky_key)
     nodes = usable_nodes(builder)
-    ends = invocation.stdin.fileno(), invocation.stdout.fileno()
+    ends = (
+        descriptor_of(invocation.stdin, "input"),
+        descriptor_of(invocation.stdout, "output"),
+    )
 
     def proxy(progress: Progress, cancel: Cancellation) -> None:
         with progress.step("Proxying to builder") as step:
@@ -65,6 +68,20 @@ def _run(invocation: Invocation, options: Options) -> int:
 
     watch(invocation, builder, proxy, mode=options.progress)
     return 0
+
+
+def descriptor_of(stream: TextIO | None, what: str) -> int:
+    """Give the descriptor of a standard stream.
+
+    Raises:
+        InputError: It has none: it was closed before the program started.
+    """
+    try:
+        if stream is not None:
+            return stream.fileno()
+    except (OSError, ValueError):
+        pass
+    raise InputError(f"standard {what} is closed", hint="a gRPC client has to be on both ends")
 
 
 def _dial(

@@ -53,7 +53,8 @@ def _answers(node: Node, found: Container, cancel: Cancellation) -> bool:
 
 def _age(found: Container) -> float:
     """Give the seconds since the container was started, by the engine's clock; 0 if unknown."""
-    if not found.now or not found.started:
+    try:
+        age = datetime.fromisoformat(found.now) - datetime.fromisoformat(found.started)
+    except (ValueError, TypeError):
         return 0.0
-    age = datetime.fromisoformat(found.now) - datetime.fromisoformat(found.started)
     return age.total_seconds()

@@ -18,6 +18,8 @@ from dockyard_docker_container.state import container_name, engine_of
 CONFIG_DIRECTORY = "/etc/buildkit"
 CONFIG = "buildkitd.toml"
 
+PROBE_LABEL = "dev.dockyard.probe"
+
 _STATE_DIRECTORY = "/var/lib/buildkit"
 _WSL = "/usr/lib/wsl"
 _BUILDER_LABEL = "dev.dockyard.builder"
@@ -60,11 +62,12 @@ def surroundings(node: Node, info: Mapping[str, Any], *, gpus: bool) -> Surround
         info: What the engine says of itself; empty when it says nothing.
         gpus: Whether the engine has some.
     """
+    security = info.get("SecurityOptions")
     local = engine_of(node).host.partition("://")[0] in ("unix", "npipe", "fd")
     windows = bool(node.variables.get("WSL_DISTRO_NAME"))
     return Surroundings(
         cgroupfs=info.get("CgroupDriver") == "cgroupfs",
-        remapped_users="name=userns" in (info.get("SecurityOptions") or ()),
+        remapped_users=isinstance(security, list) and "name=userns" in security,
         gpus=gpus,
         wsl=windows and local and Path(_WSL).is_dir(),
     )
@@ -107,7 +110,7 @@ def probe_config(node: Node, image: str, mark: str) -> dict[str, Any]:
     return {
         "Image": image,
         "Entrypoint": ["/bin/true"],
-        "Labels": {**labels(node), "dev.dockyard.probe": mark},
+        "Labels": {**labels(node), PROBE_LABEL: mark},
         "HostConfig": {
             "NetworkMode": "none",
             "AutoRemove": True,

@@ -13,6 +13,7 @@ from dockyard.engine.client import api_client, translated
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import BootstrapError, EngineError, EngineUnreachableError
 from dockyard_docker_container.container import (
+    PROBE_LABEL,
     Surroundings,
     container_config,
     image_of,
@@ -24,7 +25,7 @@ from dockyard_docker_container.container import (
 from dockyard_docker_container.image import obtain_image
 from dockyard_docker_container.provenance import provenance_files
 from dockyard_docker_container.ready import await_answer, refusal, start_failure
-from dockyard_docker_container.removal import remove_container
+from dockyard_docker_container.removal import labelled, remove_container
 from dockyard_docker_container.state import Container, container_name, engine_of, look
 from dockyard_docker_container.upload import upload
 
@@ -174,10 +175,13 @@ def _create_container(client: APIClient, config: Mapping[str, Any], name: str) -
 
 def _make(client: APIClient, config: Mapping[str, Any], name: str | None = None) -> str:
     """Make a container and give its id."""
-    made = client.create_container_from_config(  # type: ignore[no-untyped-call]  # not in the stubs
+    made: object = client.create_container_from_config(  # type: ignore[no-untyped-call]  # not in the stubs
         dict(config), name
     )
-    return str(made["Id"])
+    identity = made.get("Id") if isinstance(made, Mapping) else None
+    if not isinstance(identity, str):
+        raise EngineError("the docker engine gives no id for a container that it made")
+    return identity
 
 
 def _start(node: Node, client: APIClient, cancel: Cancellation) -> None:
@@ -196,10 +200,10 @@ def _surroundings(node: Node, client: APIClient) -> Surroundings:
     from docker.errors import APIError
 
     gpus = _has_gpus(node, client)
-    info: Mapping[str, Any] = {}
+    info: object = None
     with suppress(APIError):
         info = client.info()
-    return surroundings(node, info, gpus=gpus)
+    return surroundings(node, info if isinstance(info, Mapping) else {}, gpus=gpus)
 
 
 def _has_gpus(node: Node, client: APIClient) -> bool:
@@ -224,8 +228,7 @@ def _remove_probe(node: Node, mark: str) -> None:
         translated(fresh, "cleaning up"),
         api_client(engine_of(node), silence=_SILENCE, cancel=fresh) as client,
     ):
-        found = client.containers(all=True, filters={"label": f"dev.dockyard.probe={mark}"})
-        for each in found:
+        for each in labelled(client, {PROBE_LABEL: mark}):
             remove_container(client, each["Id"])
 
 

@@ -109,11 +109,13 @@ def _local(client: APIClient, name: str, cancel: Cancellation) -> Mapping[str, A
     """
     try:
         with translated(cancel, f"looking at image {name}"):
-            found: Mapping[str, Any] = client.inspect_image(  # type: ignore[no-untyped-call]  # not in the stubs
+            found: object = client.inspect_image(  # type: ignore[no-untyped-call]  # not in the stubs
                 name
             )
-            return found
     except EngineError as error:
         if error.status == 404:
             return None
         raise
+    if not isinstance(found, Mapping):
+        raise EngineError(f"the docker engine does not describe image {name}")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node
-from dockyard.engine.exec import ExecResult, run_exec
+from dockyard.engine.exec import NOT_STARTED, ExecResult, run_exec, shown_lines
 from dockyard.engine.http import request
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import BootstrapError, EngineError, EngineUnreachableError
@@ -28,7 +28,6 @@ _END_PAUSE = 0.05
 _LOG_LINES = 10
 _LONG_LOG = 200
 _LOG_SECONDS = 5.0
-_NOT_STARTED = (126, 127)
 
 
 def await_answer(node: Node, cancel: Cancellation, *, restarts: int = 0) -> None:
@@ -53,7 +52,7 @@ def await_answer(node: Node, cancel: Cancellation, *, restarts: int = 0) -> None
                 if isinstance(answer, ExecResult):
                     if answer.code == 0:
                         return
-                    last = "".join(_lines(answer.stderr or answer.stdout)[-1:])
+                    last = "".join(shown_lines(answer.stderr or answer.stdout)[-1:])
                 found = _alive(node, cancel, restarts)
                 # Nothing is found in a container that is ending, which the engine may not know yet.
                 lacking = lacking + 1 if _lacks_program(answer) else 0
@@ -110,7 +109,7 @@ def refusal(node: Node, done: str, error: EngineError) -> BootstrapError:
 
 def _lacks_program(answer: ExecResult | EngineError) -> bool:
     """Say whether there is no ``buildctl`` to be run."""
-    if not isinstance(answer, ExecResult) or answer.code not in _NOT_STARTED:
+    if not isinstance(answer, ExecResult) or answer.code not in NOT_STARTED:
         return False
     words = (answer.stdout or answer.stderr).decode(errors="replace")
     return "not found" in words or "no such file" in words
@@ -145,7 +144,7 @@ def _ended(node: Node, found: Container | None) -> BootstrapError:
     foreign = _foreign(node, found)
     if foreign:
         return foreign
-    if found.exit_code in _NOT_STARTED:
+    if found.exit_code in NOT_STARTED:
         return _no_buildkit(node, found, "".join(_log(node)[-1:]) or found.reason)
     return _failure(node, f"container {found.name} {found.reason}")
 
@@ -172,7 +171,7 @@ def _foreign(node: Node, found: Container) -> BootstrapError | None:
         engine = request(engine_of(node), "GET", "/version").json()
         theirs = f"{image['Os']}/{image['Architecture']}"
         ours = f"{engine['Os']}/{engine['Arch']}"
-    except (EngineError, KeyError, TypeError):
+    except (EngineError, KeyError, TypeError, ValueError):
         return None  # it would only have been a better explanation
     if theirs == ours:
         return None
@@ -199,7 +198,7 @@ def _log(node: Node) -> list[str]:
         framed = request(engine_of(node), "GET", path, timeout=_LOG_SECONDS).body
     except EngineError:
         return []
-    lines = _lines(_unframed(framed))
+    lines = shown_lines(_unframed(framed))
     if _LOG_LINES < len(lines) < _LONG_LOG // 2:
         return [lines[0], "...", *lines[2 - _LOG_LINES :]]
     return lines[-_LOG_LINES:]
@@ -208,14 +207,8 @@ def _log(node: Node) -> list[str]:
 def _unframed(data: bytes) -> bytes:
     """Take the headers out that engines put before each piece of output."""
     parts = []
-    while len(data) > 8:
-        end = 8 + int.from_bytes(data[4:8], "big")
-        parts.append(data[8:end])
-        data = data[end:]
+    at = 0
+    while at + 8 < len(data):
+        start, at = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        parts.append(data[start:at])
     return b"".join(parts)
-
-
-def _lines(output: bytes) -> list[str]:
-    """Give the lines that have something in them, fit for a terminal."""
-    lines = (" ".join(line.split()) for line in output.decode(errors="replace").splitlines())
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines if line]

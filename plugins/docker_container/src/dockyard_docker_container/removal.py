@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node
@@ -48,7 +48,7 @@ def remove(node: Node, *, keep_state: bool) -> tuple[str, ...]:
         What was removed, in words.
 
     Raises:
-        EngineError: The engine refuses; what could be removed is.
+        EngineError: The engine refuses; what is left is there for the next time.
     """
     cancel = Cancellation()
     removed = []
@@ -56,7 +56,10 @@ def remove(node: Node, *, keep_state: bool) -> tuple[str, ...]:
         translated(cancel, f"removing node {node.name}"),
         api_client(engine_of(node), silence=_SILENCE, cancel=cancel) as client,
     ):
-        names = (container_name(node), *_labelled(client, node))
+        ours = f"/{container_name(node)}"
+        found = labelled(client, labels(node))
+        others = (each["Id"] for each in found if [ours] != each.get("Names"))
+        names = (container_name(node), *others)
         removed += [f"container {name}" for name in names if remove_container(client, name)]
         volume = volume_name(node)
         if not keep_state and _is_done(lambda: client.remove_volume(volume)):
@@ -93,11 +96,14 @@ def _await_removal(client: APIClient, name: str) -> None:
         raise EngineError(f"container {name} is still being removed") from error
 
 
-def _labelled(client: APIClient, node: Node) -> list[str]:
-    wanted = [f"{key}={value}" for key, value in labels(node).items()]
-    found = client.containers(all=True, filters={"label": wanted})
-    ours = f"/{container_name(node)}"
-    return [each["Id"] for each in found if ours not in (each.get("Names") or ())]
+def labelled(client: APIClient, marks: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Give the containers that have all of the labels, as the engine lists them."""
+    wanted = [f"{key}={value}" for key, value in marks.items()]
+    found: object = client.containers(all=True, filters={"label": wanted})
+    listed = found if isinstance(found, list) else ()
+    return [
+        each for each in listed if isinstance(each, Mapping) and isinstance(each.get("Id"), str)
+    ]
 
 
 def _is_done(work: Callable[[], object]) -> bool:

@@ -70,20 +70,20 @@ class Container(NamedTuple):
 
 
 def container_name(node: Node) -> str:
-    """Give the name of a node's container."""
-    return f"buildx_buildkit_{node.name}"
-
-
-def container_path(node: Node) -> str:
-    """Give where the engine's API has the node's container.
+    """Give the name of a node's container.
 
     Raises:
         ConnectError: No container can have a name made of the node's.
     """
-    name = container_name(node)
+    name = f"buildx_buildkit_{node.name}"
     if not (name.isascii() and name.replace("_", "").replace(".", "").replace("-", "").isalnum()):
         raise ConnectError(f"node name {node.name!r} cannot be part of a container's name")
-    return f"/containers/{name}"
+    return name
+
+
+def container_path(node: Node) -> str:
+    """Give where the engine's API has the node's container."""
+    return f"/containers/{container_name(node)}"
 
 
 def engine_of(node: Node) -> EngineEndpoint:

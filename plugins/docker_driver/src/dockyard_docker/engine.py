@@ -6,49 +6,28 @@ Since 29.2 they also take gRPC directly, and a later one may take nothing else.
 
 from __future__ import annotations
 
-import select
-import time
+from typing import NamedTuple
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Connection, Headers, Node, NodeStatus, State
 from dockyard.engine.dial import dial, unreachable
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.http import request, upgrade
+from dockyard.engine.kept import KeptStream
 from dockyard.engine.stream import PipeStream, SocketStream
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import ConnectError, EngineError, EngineUnreachableError
 from dockyard_docker.version import buildkit_version
 
 _STATUS_SECONDS = 10.0
-_FRESH_SECONDS = 5.0
-"""How long an opened connection is good for: engines hang up when 10 s long nothing is said."""
 
 
-class _Opened:
-    """A connection that waits to be used. It closes itself when its node is forgotten."""
+class _Opened(NamedTuple):
+    """A connection that waits to be used."""
 
-    def __init__(self, stream: SocketStream, *, direct: bool) -> None:
-        self._stream: SocketStream | None = stream
-        self.direct = direct
-        self._until = time.monotonic() + _FRESH_SECONDS
-
-    @property
-    def usable(self) -> bool:
-        if self._stream is None:
-            return False
-        poll = select.poll()
-        poll.register(self._stream.fileno(), 0)
-        return time.monotonic() < self._until and not poll.poll(0)
-
-    def take(self) -> SocketStream:
-        """Give the stream away, once."""
-        stream, self._stream = self._stream, None
-        assert stream is not None
-        return stream
-
-    def __del__(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+    stream: KeptStream
+    direct: bool
+    """Whether gRPC is spoken to the engine as it is."""
 
 
 def has_buildkit(node: Node) -> bool:
@@ -116,7 +95,7 @@ def reach(node: Node, cancel: Cancellation | None = None) -> None:
         CanceledError: ``cancel`` was turned.
     """
     kept = node.cache.get("opened")
-    if not isinstance(kept, _Opened) or not kept.usable:
+    if not isinstance(kept, _Opened) or not kept.stream.usable:
         node.cache["opened"] = _open(_endpoint(node), cancel)
 
 
@@ -131,7 +110,7 @@ def connect(node: Node, cancel: Cancellation) -> Connection:
     endpoint = _endpoint(node)
     reach(node, cancel)
     opened = node.cache.pop("opened")
-    stream, direct = opened.take(), opened.direct
+    stream, direct = opened.stream.take(), opened.direct
 
     def open_session(headers: Headers) -> SocketStream:
         return upgrade(endpoint, "/session", headers=headers, cancel=cancel)
@@ -151,7 +130,7 @@ def _endpoint(node: Node) -> EngineEndpoint:
 
 def _open(endpoint: EngineEndpoint, cancel: Cancellation | None) -> _Opened:
     try:
-        return _Opened(upgrade(endpoint, "/grpc", cancel=cancel), direct=False)
+        return _Opened(KeptStream(upgrade(endpoint, "/grpc", cancel=cancel)), direct=False)
     except EngineError as error:
         if error.status not in (404, 405):
             raise
@@ -161,7 +140,7 @@ def _open(endpoint: EngineEndpoint, cancel: Cancellation | None) -> _Opened:
                 status=error.status,
                 hint="it is older than 18.09, or no Docker Engine; use another driver",
             ) from error
-    return _Opened(dial(endpoint, cancel=cancel, protocol="h2"), direct=True)
+    return _Opened(KeptStream(dial(endpoint, cancel=cancel, protocol="h2")), direct=True)
 
 
 def _speaks_grpc(endpoint: EngineEndpoint, cancel: Cancellation | None) -> bool:

@@ -7,12 +7,12 @@ answer before, a call of its own decides.
 
 from __future__ import annotations
 
-import select
 import time
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Connection, Node, NodeStatus, Progress, State, Step
-from dockyard.engine.stream import PipeStream, SocketStream
+from dockyard.engine.kept import KeptStream
+from dockyard.engine.stream import PipeStream
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import BootstrapError
 from dockyard_remote.failure import Failure, FailureError
@@ -24,36 +24,10 @@ BOOT_SECONDS = 20.0
 _CONNECT_SECONDS = 20.0
 _PAUSE = 1.0
 """Between two tries."""
-_FRESH_SECONDS = 5.0
-"""How long an opened stream is kept for."""
+_LEAST_SECONDS = 1.0
+"""What a try gets, also when the time is up."""
 _OPENED, _DOUBTED = "opened", "doubted"
 """The keys of what is kept with a node."""
-
-
-class _Opened:
-    """A stream that waits to be used. It closes itself when its node is forgotten."""
-
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream: SocketStream | None = stream
-        self._until = time.monotonic() + _FRESH_SECONDS
-
-    @property
-    def usable(self) -> bool:
-        if self._stream is None or time.monotonic() >= self._until:
-            return False
-        poll = select.poll()
-        poll.register(self._stream.fileno(), 0)
-        return not poll.poll(0)
-
-    def take(self) -> SocketStream:
-        """Give the stream away, once."""
-        stream, self._stream = self._stream, None
-        assert stream is not None
-        return stream
-
-    def __del__(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
 
 
 def status(node: Node) -> NodeStatus:
@@ -67,14 +41,12 @@ def status(node: Node) -> NodeStatus:
     try:
         if target.endpoint.command:
             # buildctl leads to BuildKit and nowhere else, and to start it twice would take long.
-            node.cache[_OPENED] = _Opened(open_stream(target, target.patience, None))
+            node.cache[_OPENED] = KeptStream(open_stream(target, target.patience, None))
         else:
             question(target, target.patience, None)
     except FailureError as error:
         node.cache[_DOUBTED] = True
-        return NodeStatus(
-            state=State.INACTIVE, reason=error.failure.words, warnings=warnings(node)
-        )
+        return NodeStatus(state=State.INACTIVE, reason=error.failure.words, warnings=warnings(node))
     node.cache.pop(_DOUBTED, None)
     return NodeStatus(state=State.RUNNING, warnings=warnings(node))
 
@@ -112,7 +84,7 @@ def connect(node: Node, cancel: Cancellation) -> Connection:
     """
     target = target_of(node)
     kept = node.cache.pop(_OPENED, None)
-    if isinstance(kept, _Opened) and kept.usable:
+    if isinstance(kept, KeptStream) and kept.usable:
         stream = kept.take()
     else:
         try:
@@ -131,8 +103,8 @@ def _is_there(node: Node, target: Target, cancel: Cancellation) -> bool:
     if node.cache.get(_DOUBTED):
         return False
     kept = node.cache.get(_OPENED)
-    if not isinstance(kept, _Opened) or not kept.usable:
-        node.cache[_OPENED] = _Opened(open_stream(target, target.patience, cancel))
+    if not isinstance(kept, KeptStream) or not kept.usable:
+        node.cache[_OPENED] = KeptStream(open_stream(target, target.patience, cancel))
     return True
 
 
@@ -147,7 +119,8 @@ def _await(
                 step.log(f"{seen.words}\n".encode())
                 shown = seen.words
             _give_up_or_pause(target, seen, deadline, cancel)
-        left = max(0.1, deadline - time.monotonic())
+        # A last question with less time could only hide what was seen before.
+        left = max(_LEAST_SECONDS, deadline - time.monotonic())
         try:
             question(target, min(target.patience, left), cancel)
         except FailureError as error:
