@@ -164,6 +164,17 @@ def test_force_asks_nothing(cli: Cli) -> None:
     assert (done.out, done.err) == ("", "down removed\n")
 
 
+def test_a_builder_that_cannot_be_asked_may_be_running_and_is_kept(cli: Cli) -> None:
+    cli.ok("create", "--name", "odd", "stand://down/0")
+    file = cli.home / "docker" / "buildx" / "instances" / "odd"
+    file.write_text(file.read_text().replace("stand://down/0", "stand://broken/oh"))
+
+    done = cli.ok("rm", "--all-inactive", "--force")
+
+    assert done.err == "WARNING: odd is kept, because it may be running: oh\n"
+    assert records(cli) == ["odd"]
+
+
 def test_names_and_all_inactive_do_not_go_together(cli: Cli) -> None:
     assert cli.refused("rm", "--all-inactive", "x") == (
         "cannot specify builder name when --all-inactive is set"

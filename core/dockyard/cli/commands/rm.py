@@ -69,13 +69,16 @@ def _inactive(invocation: Invocation, options: Options) -> list[str]:
     for problem in listing.problems:
         invocation.warn(str(problem))
     builders = invocation.loader.load(listing.groups, data=True, timeout=options.timeout)
-    return [builder.name for builder in builders if _is_inactive(builder)]
+    return [builder.name for builder in builders if _is_inactive(invocation, builder)]
 
 
-def _is_inactive(builder: Builder) -> bool:
-    if builder.is_dynamic:
+def _is_inactive(invocation: Invocation, builder: Builder) -> bool:
+    if builder.is_dynamic or any(info.is_running for info in builder.nodes):
         return False
-    return not any(info.is_running for info in builder.nodes)
+    error = builder.first_error()
+    if error is not None:
+        invocation.warn(f"{builder.name} is kept, because it may be running: {error}")
+    return error is None
 
 
 def _remove(invocation: Invocation, options: Options, name: str, cancel: Cancellation) -> str:
