@@ -147,7 +147,8 @@ def test_a_registry_that_hangs_ends_in_an_error(registry: FakeRegistry) -> None:
     message = refused(client(registry, deadline=0.5), image(registry))
 
     never.set()
-    assert "no whole answer within 0.5 seconds" in message
+    # Which of two limits is the first to notice depends on how busy the machine is.
+    assert "no whole answer within 0.5 seconds" in message or "it does not answer" in message
     assert time.monotonic() - begin < 10
 
 

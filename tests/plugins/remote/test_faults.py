@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ def stopped(victim: Daemon) -> Iterator[Callable[[], None]]:
 
     yield stop
     for process in processes:
-        os.kill(process, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it may have been ended meanwhile
+            os.kill(process, signal.SIGCONT)
 
 
 def test_a_daemon_that_was_stopped_with_a_signal(
