@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import grpc
 import pytest
 from tools.engine import Engine
 
@@ -92,13 +91,7 @@ def write(victim: Victim, *requests: dict[str, Any]) -> list[bytes]:
     call = victim._channel.stream_stream(f"/{CONTENT}.Content/Write", bytes, bytes)
     encoded = [protos().encode(f"{CONTENT}.WriteContentRequest", each) for each in requests]
     keys = (("buildkit-attachable-store-id", "export"),)
-    while True:
-        try:
-            return list(call(iter(encoded), metadata=keys, timeout=SECONDS, wait_for_ready=True))
-        except grpc.RpcError as error:
-            # On a busy machine grpcio may lose its first connection through the test's relay.
-            if "Stream removed" not in str(error.details()):
-                raise
+    return list(call(iter(encoded), metadata=keys, timeout=SECONDS, wait_for_ready=True))
 
 
 def put(victim: Victim, kind: str, data: bytes) -> None:

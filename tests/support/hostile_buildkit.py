@@ -142,7 +142,6 @@ class HostileBuildKit(ScriptedBuildKit):
         self._listener.bind(str(self._relay))
         self._listener.listen()
         self._ends: list[socket.socket] = []
-        self._channel = grpc.insecure_channel(f"unix:{self._relay}")
         self.workers = lambda: [{"ID": "w"}]
         self.solve = self._solve_by_attack
         self.status = self._say_nothing
@@ -162,7 +161,6 @@ class HostileBuildKit(ScriptedBuildKit):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._channel.close()
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -173,8 +171,11 @@ class HostileBuildKit(ScriptedBuildKit):
             end.close()
 
     def _solve_by_attack(self, request: Values, _gone: threading.Event) -> Values:
+        # Each build has a session of its own, so no connection to an earlier one may be used again.
+        own = (("grpc.use_local_subchannel_pool", 1),)
         try:
-            self._attack(Victim(self._channel, len(request.get("Exporters", ()))))
+            with grpc.insecure_channel(f"unix:{self._relay}", options=own) as channel:
+                self._attack(Victim(channel, len(request.get("Exporters", ()))))
         except grpc.RpcError as refusal:
             self.refusals.append(refusal)
             if self._admits:
