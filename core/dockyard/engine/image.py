@@ -76,12 +76,20 @@ class MessageReader:
             message = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise EngineError(f"the docker engine reports malformed JSON: {error}") from error
-        if not isinstance(message, dict):
-            raise EngineError("the docker engine reports something else than JSON objects")
-        failure = message.get("error")
-        if failure:
-            raise EngineError(" ".join(str(failure).split()))
-        self._on_message(message)
+        self._on_message(checked(message))
+
+
+def checked(message: object) -> dict[str, Any]:
+    """Give one of the messages that an engine reports progress with.
+
+    Raises:
+        EngineError: It says that the engine failed, or is none.
+    """
+    if not isinstance(message, dict):
+        raise EngineError("the docker engine reports something else than JSON objects")
+    if message.get("error"):
+        raise EngineError(" ".join(str(message["error"]).split()))
+    return message
 
 
 def find_image(

@@ -16,10 +16,9 @@ from tools.engine import Engine
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Image, Node
 from dockyard.engine.credential import Credentials
-from dockyard.engine.image import load_archive
+from dockyard.engine.image import load_archive, tagged
 from dockyard.errors import CanceledError, EngineError, InputError
 from dockyard_docker import plugin
-from dockyard_docker.push import _tagged
 from support.archive import archive
 from support.peer import Peers, answering, read_head, silent
 from support.registry import Registry
@@ -187,8 +186,8 @@ def test_canceling_ends_a_push_to_a_silent_engine(
 
 
 def test_a_name_without_a_tag_is_pushed_as_latest() -> None:
-    assert _tagged("r.test:5000/app") == "r.test:5000/app:latest"
-    assert _tagged("r.test:5000/app:x") == "r.test:5000/app:x"
+    assert tagged("r.test:5000/app") == "r.test:5000/app:latest"
+    assert tagged("r.test:5000/app:x") == "r.test:5000/app:x"
 
 
 def test_the_driver_s_hooks_load_no_client_library() -> None:

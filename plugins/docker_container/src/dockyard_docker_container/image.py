@@ -10,6 +10,7 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import Node, Step
 from dockyard.engine.client import api_client, login_for, translated
 from dockyard.engine.credential import Credentials
+from dockyard.engine.image import checked
 from dockyard.errors import BootstrapError, EngineError
 from dockyard_docker_container.container import image_of
 from dockyard_docker_container.state import engine_of
@@ -65,11 +66,7 @@ def _pull(client: APIClient, name: str, login: dict[str, str], step: Step) -> No
     step.report(text)
     try:
         for event in client.pull(name, stream=True, decode=True, auth_config=login):
-            if not isinstance(event, dict):
-                raise EngineError("the docker engine reports something else than JSON objects")
-            if event.get("error"):
-                raise EngineError(" ".join(str(event["error"]).split()))
-            progress.take(event)
+            progress.take(checked(event))
             if time.monotonic() >= told and progress.total:
                 told = time.monotonic() + _PAUSE
                 step.report(text, progress.current, progress.total)

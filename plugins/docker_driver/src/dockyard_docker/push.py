@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Image, Node, Progress, PushResult, Step
 from dockyard.engine.credential import Credentials
+from dockyard.engine.image import checked, tagged
 from dockyard.engine.layer import Layers
-from dockyard.errors import ConnectError, EngineError, InputError
+from dockyard.errors import ConnectError, InputError
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -37,7 +38,7 @@ def push(node: Node, image: Image, progress: Progress, cancel: Cancellation) -> 
         translated(cancel, "the push"),
         api_client(node.engine, silence=_SILENCE, cancel=cancel) as client,
     ):
-        for name in map(_tagged, image.names):
+        for name in map(tagged, image.names):
             cancel.check()
             login = login_for(credentials, name, cancel)
             with progress.step(f"pushing {name} with docker") as step:
@@ -54,12 +55,9 @@ def _push_one(
     digest = ""
     for event in events:
         cancel.check()
-        if not isinstance(event, dict):
-            raise EngineError("the docker engine reports something else than JSON objects")
-        if event.get("error"):
-            raise EngineError(" ".join(str(event["error"]).split()))
-        digest = _pushed_digest(event) or digest
-        layers.take(event)
+        message = checked(event)
+        digest = _pushed_digest(message) or digest
+        layers.take(message)
     return _registry_digest(client, name, login) or digest
 
 
@@ -78,7 +76,3 @@ def _pushed_digest(event: dict[str, Any]) -> str:
     detail = event.get("aux")
     digest = detail.get("Digest") if isinstance(detail, dict) else None
     return digest if isinstance(digest, str) else ""
-
-
-def _tagged(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
