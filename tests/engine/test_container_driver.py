@@ -48,9 +48,11 @@ class Yard:
     engine: Engine
     image: str
     cli: Cli
+    prefix: str = attrs.field(factory=lambda: f"dockyard-life-{uuid4().hex[:6]}")
+    """What the names of everything here begin with: other workers use the same engine."""
 
     def new_name(self) -> str:
-        return f"dockyard-life-{uuid4().hex[:8]}"
+        return f"{self.prefix}-{uuid4().hex[:6]}"
 
     def create(self, *flags: str, name: str = "") -> str:
         """Make a builder that has not booted yet, and give its name."""
@@ -86,11 +88,11 @@ class Yard:
         """Take away what a test that failed may have left."""
         listed = self.engine.docker("ps", "--all", "--format", "{{.Names}}").stdout.split()
         for name in listed:
-            if "dockyard-life-" in name:
+            if self.prefix in name:
                 self.engine.docker("rm", "--force", "--volumes", name, check=False)
         volumes = self.engine.docker("volume", "ls", "--format", "{{.Name}}").stdout.split()
         for name in volumes:
-            if "dockyard-life-" in name:
+            if self.prefix in name:
                 self.engine.docker("volume", "rm", "--force", name, check=False)
 
 

@@ -65,7 +65,7 @@ def tolerant(work: Callable[[], object]) -> None:
 
 
 def container_of(node: Node) -> dict[str, object]:
-    labels = {"dev.dockyard.builder": node.builder, "liar": "yes"}
+    labels = {"dev.dockyard.builder": node.builder, "liar": os.environ["LIAR_IMAGE"]}
     return {"Image": os.environ["LIAR_IMAGE"], "Cmd": ["/wait"], "Labels": labels}
 
 
@@ -290,7 +290,7 @@ class LeavesHelper(Managed):
 
     @hookimpl
     def dockyard_bootstrap(self, node: Node, progress: Progress, cancel: Cancellation) -> Booted:
-        helper = f"liar_helper_{node.name}"
+        helper = f"liar_helper_{node.name}_{os.environ['LIAR_IMAGE']}"
         ask(node, "POST", "/volumes/create", Name=helper)
         booted = super().dockyard_bootstrap(node, progress, cancel)
         tolerant(lambda: ask(node, "DELETE", f"/volumes/{helper}"))

@@ -111,17 +111,17 @@ def run_kit(
         return outcomes(report)
 
     yield run
-    clear(engine_26_containerd)
+    clear(engine_26_containerd, image)
 
 
-def clear(engine: Engine) -> None:
-    """Remove what the liars left; nobody else has containers of this image or such volumes."""
-    ids = engine.docker("ps", "--all", "--quiet", "--filter", "label=liar").stdout.split()
+def clear(engine: Engine, image: str) -> None:
+    """Remove what the liars of this worker left; the others' have another image."""
+    ids = engine.docker("ps", "--all", "--quiet", "--filter", f"label=liar={image}").stdout.split()
     if ids:
         engine.docker("rm", "--force", *ids)
-    volumes = engine.docker("volume", "ls", "--quiet", "--filter", "name=liar_helper_").stdout
-    if volumes:
-        engine.docker("volume", "rm", "--force", *volumes.split())
+    listed = engine.docker("volume", "ls", "--quiet", "--filter", "name=liar_helper_").stdout
+    if volumes := [name for name in listed.split() if name.endswith(image)]:
+        engine.docker("volume", "rm", "--force", *volumes)
 
 
 def outcomes(report: Path) -> Outcomes:
