@@ -56,9 +56,13 @@ def load_config(path: Path, *, working_directory: Path) -> dict[str, bytes]:
         values = tomllib.loads(data.decode("utf-8"))
     except ValueError as error:
         raise InputError(f"failed to load buildkit configuration file: {path}: {error}") from error
+    except RecursionError as error:
+        raise InputError(
+            f"failed to load buildkit configuration file: {path}: nested too deeply"
+        ) from error
     for problem in type_problems(values):
         raise InputError(f"failed to load buildkit configuration file: {path}: {problem}")
-    files = dict(_move_certificates(values, working_directory))
+    files = _move_certificates(values, working_directory)
     files[FILE] = format_toml(values).encode("utf-8")
     return files
 
@@ -81,21 +85,44 @@ def format_toml(values: Mapping[str, Any]) -> str:
     return "\n".join(_table_lines(values, ())) + "\n"
 
 
-def _move_certificates(values: _Table, here: Path) -> Iterator[tuple[str, bytes]]:
+def _move_certificates(values: _Table, here: Path) -> dict[str, bytes]:
     """Give the certificates to store, and change the configuration to name the copies."""
+    copies = _Copies(here)
     for registry, settings in values.get("registry", {}).items():
         directory = f"certs/{re.sub('[^a-zA-Z0-9.-]+', '_', registry)}"
         if "ca" in settings:
-            paths = settings["ca"]
-            settings["ca"] = [f"{_DAEMON_DIRECTORY}/{directory}/{Path(p).name}" for p in paths]
-            for path in paths:
-                yield f"{directory}/{Path(path).name}", _read(here / path, "CA")
+            settings["ca"] = [copies.add(directory, path, "CA") for path in settings["ca"]]
         for pair in settings.get("keypair", ()):
             for kind in ("key", "cert"):
                 if kind in pair:
-                    path = pair[kind]
-                    pair[kind] = f"{_DAEMON_DIRECTORY}/{directory}/{Path(path).name}"
-                    yield f"{directory}/{Path(path).name}", _read(here / path, kind)
+                    pair[kind] = copies.add(directory, pair[kind], kind)
+    return copies.files
+
+
+class _Copies:
+    """The certificates of all registries, each file under a name of its own."""
+
+    def __init__(self, here: Path) -> None:
+        self.files: dict[str, bytes] = {}
+        self._here = here
+        self._names: dict[tuple[str, Path], str] = {}
+
+    def add(self, directory: str, path: str, kind: str) -> str:
+        """Take a file along, and give the path that it has for the daemon."""
+        original = self._here / path
+        if (directory, original) not in self._names:
+            name = self._free_name(directory, original)
+            self.files[name] = _read(original, kind)
+            self._names[directory, original] = name
+        return f"{_DAEMON_DIRECTORY}/{self._names[directory, original]}"
+
+    def _free_name(self, directory: str, original: Path) -> str:
+        """Keep the file's own name where no other file has it."""
+        name, number = f"{directory}/{original.name}", 1
+        while name in self.files:
+            number += 1
+            name = f"{directory}/{original.stem}-{number}{original.suffix}"
+        return name
 
 
 def _read(path: Path, kind: str) -> bytes:

@@ -69,6 +69,31 @@ def test_a_registrys_certificates_are_taken_along(tmp_path: Path) -> None:
     }
 
 
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ca.pem").write_text(folder)
+
+    files = load(
+        tmp_path,
+        """
+        [registry."my.io"]
+        ca = ["one/ca.pem", "two/ca.pem", "one/ca.pem"]
+        """,
+    )
+
+    settings = tomllib.loads(files.pop("buildkitd.toml").decode())["registry"]["my.io"]
+    directory = "/etc/buildkit/certs/my.io"
+    first, second = f"{directory}/ca.pem", f"{directory}/ca-2.pem"
+    assert settings["ca"] == [first, second, first]
+    assert files == {"certs/my.io/ca.pem": b"one", "certs/my.io/ca-2.pem": b"two"}
+
+
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nested too deeply"):
+        load(tmp_path, "a = " + "[" * 100_000)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nope.toml"
 
