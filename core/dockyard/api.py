@@ -145,9 +145,8 @@ class Build:
                 workbench,
                 open_builder(workbench, builder, sticky_key=asked.build_context),
                 asked,
-                progress=ProgressWriter(emit),
+                progress=ProgressWriter(emit, warn=self.warnings.append),
                 cancel=cancel,
-                warn=self.warnings.append,
             )
 
         self._running = Running(work, cancel)

@@ -163,14 +163,14 @@ class Creation:
         if old is None:
             entry = NodeEntry(
                 name=node_name,
-                endpoint=self._endpoint(wish.endpoint, declared, node_name),
+                endpoint=self._endpoint(wish.endpoint, declared, node_name, group.name),
                 platforms=wish.platforms,
                 options=wish.options,
                 flags=flags or (),
                 files=config,
             )
             return Change(before=before, after=group.with_node(entry), needs_restart=False)
-        entry = self._changed(old, wish, declared, config, flags)
+        entry = self._changed(old, wish, declared, config, flags, group.name)
         restart = wish.endpoint is not None or bool(wish.options or config) or flags is not None
         return Change(before=before, after=group.with_node(entry), needs_restart=restart)
 
@@ -181,11 +181,12 @@ class Creation:
         declared: DriverType,
         config: Mapping[str, bytes],
         flags: tuple[str, ...] | None,
+        builder: str,
     ) -> NodeEntry:
         """Lay a wish over a node: endpoint, platforms and options are replaced where given."""
         endpoint = old.endpoint
         if wish.endpoint is not None:
-            endpoint = self._endpoint(wish.endpoint, declared, old.name)
+            endpoint = self._endpoint(wish.endpoint, declared, old.name, builder)
         return evolve(
             old,
             endpoint=endpoint,
@@ -241,11 +242,13 @@ class Creation:
                 return declared
         return min(candidates, key=lambda declared: _priority(declared, wish.endpoint))
 
-    def _endpoint(self, argument: str | None, declared: DriverType, node: str) -> str:
+    def _endpoint(self, argument: str | None, declared: DriverType, node: str, builder: str) -> str:
         if declared.uses_engine:
             return self._engine_endpoint(argument)
         variables = self._environment.variables
-        return self._manager.endpoint(declared.name, argument, variables, node)
+        return self._manager.endpoint(
+            declared.name, argument, variables, node_name=node, builder_name=builder
+        )
 
     def _engine_endpoint(self, argument: str | None) -> str:
         """Give the endpoint to store for a docker context, an address, or nothing.

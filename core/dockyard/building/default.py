@@ -138,7 +138,7 @@ class _NodeBuild:
         """Solve, with everything around it, and give the result."""
         if check_caches(self.request):
             self._caches = LocalCaches()
-            self.request = self._caches.prepare(self.request, self._warn)
+            self.request = self._caches.prepare(self.request, self.progress.warn)
         try:
             return self._run()
         finally:
@@ -291,10 +291,6 @@ class _NodeBuild:
             finish_layout(self._layout, response)
         if self._caches is not None:
             self._caches.finish(response)
-
-    def _warn(self, text: str) -> None:
-        with self.progress.step(f"WARNING: {text}"):
-            pass
 
     def _update(self, update: StatusUpdate) -> None:
         for warning in update.warnings:

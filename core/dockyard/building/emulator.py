@@ -97,6 +97,10 @@ class Watch:
                 self._unrunnable.add(log.vertex)
         self._progress.update(update)
 
+    def warn(self, text: str) -> None:
+        """Pass on a warning."""
+        self._progress.warn(text)
+
     def unrunnable(self, error: BuildError) -> str | None:
         """Give the name of the step that failed so, empty if unknown; None when none did."""
         if error.vertex in self._unrunnable:

@@ -6,7 +6,7 @@ where it shall be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -32,8 +32,6 @@ from dockyard.driver import (
 )
 from dockyard.errors import BuilderError, CanceledError, DockyardError, PluginError
 from dockyard.platforms import Platform
-
-Warn = Callable[[str], None]
 
 
 def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") -> Builder:
@@ -74,7 +72,6 @@ def run_build(
     *,
     progress: Progress,
     cancel: Cancellation,
-    warn: Warn,
 ) -> BuildResult:
     """Build.
 
@@ -82,9 +79,8 @@ def run_build(
         workbench: What the process's builds share.
         builder: From :func:`open_builder`.
         request: What to build.
-        progress: Where status goes.
+        progress: Where status and warnings go.
         cancel: Turned when the build shall end.
-        warn: Takes lines that a person should read when all is over.
 
     Raises:
         UnsupportedFeatureError: The node lacks what the request needs. Nothing was sent.
@@ -92,14 +88,14 @@ def run_build(
         ConnectionLostError: The daemon died, or the way to it broke.
         CanceledError: ``cancel`` was turned.
     """
-    run = _Run(workbench, builder, progress, cancel, warn)
+    run = _Run(workbench, builder, progress, cancel)
     try:
         return run.build(request)
     finally:
         for node in usable_nodes(builder):
             workbench.links.close(node)
         for problem in workbench.manager.problems:
-            warn(str(problem))
+            progress.warn(str(problem))
 
 
 class _Run(NamedTuple):
@@ -107,7 +103,6 @@ class _Run(NamedTuple):
     builder: Builder
     progress: Progress
     cancel: Cancellation
-    warn: Warn
 
     def build(self, request: BuildRequest) -> BuildResult:
         nodes = usable_nodes(self.builder)
@@ -144,7 +139,7 @@ class _Run(NamedTuple):
             nodes,
             self._worker_platforms,
             cancel=self.cancel,
-            warn=self.warn,
+            warn=self.progress.warn,
         )
 
     def _boot(self, nodes: Sequence[Node]) -> None:
@@ -213,7 +208,7 @@ class _Run(NamedTuple):
         load = not self._default_load_disabled()
         found = default_outputs(request, features, load=load)
         if not found.outputs and load:
-            self.warn(
+            self.progress.warn(
                 f"No output specified with {node.driver} driver. Build result will only remain "
                 "in the build cache. To push result image into registry use --push or to load "
                 "image into docker use --load"
@@ -225,7 +220,7 @@ class _Run(NamedTuple):
         try:
             return bool(value) and boolean(value)
         except ValueError:
-            self.warn(f"invalid non-bool value for BUILDX_NO_DEFAULT_LOAD: {value}")
+            self.progress.warn(f"invalid non-bool value for BUILDX_NO_DEFAULT_LOAD: {value}")
             return False
 
     def _advice(self) -> Advice:

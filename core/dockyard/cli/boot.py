@@ -76,3 +76,6 @@ class _Named:
 
     def update(self, update: StatusUpdate, /) -> None:
         self._progress.update(update)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)

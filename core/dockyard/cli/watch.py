@@ -46,7 +46,9 @@ def watch(
     )
     failed = True
     with invocation.hold_notes():
-        running = Running(lambda emit: work(ProgressWriter(emit), cancel), cancel)
+        running = Running(
+            lambda emit: work(ProgressWriter(emit, warn=invocation.warn), cancel), cancel
+        )
         try:
             for update in running.events(display.interval):
                 if update is None:

@@ -271,9 +271,8 @@ class Bench:
             self.workbench,
             open_builder(self.workbench, name, sticky_key=asked.build_context),
             asked,
-            progress=ProgressWriter(on_update),
+            progress=ProgressWriter(on_update, warn=warnings.append),
             cancel=cancel,
-            warn=warnings.append,
         )
         return Built(result, tuple(vertexes), tuple(warnings))
 

@@ -34,3 +34,7 @@ class Progress(Protocol):
     def update(self, update: StatusUpdate, /) -> None:
         """Pass on what BuildKit reported."""
         ...
+
+    def warn(self, text: str) -> None:
+        """Tell a person something when all is over, a line."""
+        ...

@@ -64,7 +64,12 @@ class DriverHooks:
 
     @hookspec(firstresult=True)
     def dockyard_endpoint(
-        self, driver: str, argument: str | None, variables: Mapping[str, str], node_name: str
+        self,
+        driver: str,
+        argument: str | None,
+        variables: Mapping[str, str],
+        node_name: str,
+        builder_name: str,
     ) -> str | None:
         """Turn what was given to ``create`` into the endpoint that is stored.
 
@@ -85,6 +90,7 @@ class DriverHooks:
             argument: What stands on the command line; None when nothing does.
             variables: The environment.
             node_name: The name that the node will have.
+            builder_name: The builder's name as it is displayed.
 
         Returns:
             The endpoint in its stored form.

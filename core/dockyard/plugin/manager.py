@@ -162,7 +162,13 @@ class PluginManager:
     # --- one method a hook ------------------------------------------------------------------
 
     def endpoint(
-        self, driver: str, argument: str | None, variables: Mapping[str, str], node_name: str
+        self,
+        driver: str,
+        argument: str | None,
+        variables: Mapping[str, str],
+        *,
+        node_name: str,
+        builder_name: str,
     ) -> str:
         """Give the endpoint to store for what stands on the command line.
 
@@ -178,6 +184,7 @@ class PluginManager:
             argument=argument,
             variables=variables,
             node_name=node_name,
+            builder_name=builder_name,
         )
         endpoint = answer or argument or variables.get(declared.endpoint_variable, "")
         if not endpoint:

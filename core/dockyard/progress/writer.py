@@ -23,9 +23,11 @@ class ProgressWriter:
         self,
         emit: Callable[[StatusUpdate], None],
         *,
+        warn: Callable[[str], None] = lambda _: None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._emit = emit
+        self._warn = warn
         self._clock = clock
         self._lock = threading.RLock()
 
@@ -33,6 +35,11 @@ class ProgressWriter:
         """Pass on an update as it is."""
         with self._lock:
             self._emit(update)
+
+    def warn(self, text: str) -> None:
+        """Give a warning to whoever collects them."""
+        with self._lock:
+            self._warn(text)
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepWriter]:

@@ -29,6 +29,9 @@ class Seen:
     def update(self, update: StatusUpdate, /) -> None:
         self.updates.append(update)
 
+    def warn(self, text: str) -> None:
+        raise NotImplementedError(text)
+
 
 def step(name: str, output: bytes = b"", digest: str = "sha256:1") -> StatusUpdate:
     logs = (VertexLog(vertex=digest, data=output),) if output else ()

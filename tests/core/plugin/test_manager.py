@@ -112,6 +112,9 @@ class NoProgress:
     def update(self, update: StatusUpdate, /) -> None:
         raise NotImplementedError(update)
 
+    def warn(self, text: str) -> None:
+        raise NotImplementedError(text)
+
 
 def test_a_driver_is_found_by_its_entry_point(site: Site) -> None:
     site.driver("shed")
@@ -265,9 +268,9 @@ def test_without_an_answer_the_argument_is_the_endpoint(site: Site) -> None:
     site.driver("shed")
     manager = site.manager()
 
-    assert manager.endpoint("shed", "shed://x", {}, "n0") == "shed://x"
+    assert manager.endpoint("shed", "shed://x", {}, node_name="n0", builder_name="b") == "shed://x"
     with pytest.raises(EndpointError, match="no shed endpoint provided"):
-        manager.endpoint("shed", None, {}, "n0")
+        manager.endpoint("shed", None, {}, node_name="n0", builder_name="b")
 
 
 def test_a_broken_wrapper_is_a_problem_and_not_the_end(site: Site) -> None:
@@ -371,7 +374,7 @@ def test_every_hook_reaches_the_driver_and_every_wrapper_sees_it(site: Site) -> 
     cancel = Cancellation()
     engine = EngineEndpoint(host="unix:///x")
 
-    assert manager.endpoint("all", "a", {}, "n0") == "<a>"
+    assert manager.endpoint("all", "a", {}, node_name="n0", builder_name="b") == "<a>"
     assert manager.supports(here)
     assert manager.status(here).state is State.STOPPED
     assert manager.bootstrap(here, NoProgress(), cancel) == Booted()

@@ -44,6 +44,9 @@ class Steps:
     def update(self, update: StatusUpdate, /) -> None:
         raise AssertionError
 
+    def warn(self, text: str) -> None:
+        raise AssertionError(text)
+
 
 def auth(config: Mapping[str, object] | None = None, **options: Any) -> RegistryAuth:  # noqa: ANN401
     return RegistryAuth(Credentials(config or {}), **options)

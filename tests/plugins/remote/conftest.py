@@ -117,6 +117,9 @@ class Memory:
     def update(self, update: StatusUpdate, /) -> None:
         raise NotImplementedError(update)
 
+    def warn(self, text: str) -> None:
+        raise NotImplementedError(text)
+
 
 @pytest.fixture
 def memory() -> Memory:

@@ -82,6 +82,10 @@ class Sending:
         """Pass on what whoever loads reports."""
         self._progress.update(update)
 
+    def warn(self, text: str) -> None:
+        """Pass on a warning of whoever loads."""
+        self._progress.warn(text)
+
     def start(self) -> None:
         """Show that something is being sent; the first time that it is called."""
         if self._held is not None and self._started is None:

@@ -172,7 +172,7 @@ def _build(
         invocation,
         builder,
         lambda progress, cancel: run_build(
-            workbench, builder, request, progress=progress, cancel=cancel, warn=invocation.warn
+            workbench, builder, request, progress=progress, cancel=cancel
         ),
         mode=mode,
         titled=True,
