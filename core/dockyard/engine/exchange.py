@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request and its response, over a stream of its own, both directions at once.
+"""One HTTP/1.1 request and its response, over a stream, both directions at once.
 
 Turns everything that can go wrong on the way into one of our errors.
 """
@@ -30,33 +30,33 @@ _TEXT = re.compile(r"[\t\x20-\x7e]*")
 class Exchange:
     """A request that is being sent and a response that is being received."""
 
-    def __init__(
-        self,
-        endpoint: EngineEndpoint,
-        stream: SocketStream,
-        wait: Wait,
-        *,
-        without_body: bool = False,
-    ) -> None:
+    def __init__(self, stream: SocketStream, wait: Wait, *, without_body: bool = False) -> None:
         """Begin with nothing sent.
 
         Args:
-            endpoint: Whom the stream leads to.
-            stream: Newly opened. Closing it stays the caller's duty.
+            stream: Where nothing is under way. Closing it stays the caller's duty.
             wait: What all waiting keeps to.
             without_body: The request's method is ``HEAD``.
         """
-        self._endpoint = endpoint
-        self._stream = stream
-        self._wait = wait
+        self.stream = stream
+        self.wait = wait
         self._parser = ResponseParser(without_body=without_body)
         self._unsent: list[memoryview] = []
         self._received = bytearray(_RECEIVED)
+
+    def failure(self, error: Exception) -> Exception:
+        """Make the error that says what went wrong: ``error``, for whoever waits."""
+        raise NotImplementedError
 
     @property
     def head(self) -> Head | None:
         """The response's first part, once it came."""
         return self._parser.head
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the response came."""
+        return self._parser.started
 
     @property
     def complete(self) -> bool:
@@ -81,27 +81,26 @@ class Exchange:
         """Wait until something can be sent or received, do that, and give parts of the body.
 
         Raises:
-            EngineUnreachableError: What is there does not answer as an engine does.
-            EngineError: The engine broke off in the middle.
+            DockyardError: What :meth:`failure` makes of what went wrong.
             CanceledError: The wait was canceled.
         """
         try:
             return self._step()
         except (MalformedError, OutOfTimeError, OSError) as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def _step(self) -> list[bytes]:
         ready = select.POLLIN
-        if not self._stream.pending():
+        if not self.stream.pending():
             wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
-            ready = self._wait.until_ready(self._stream.fileno(), wanted)
+            ready = self.wait.until_ready(self.stream.fileno(), wanted)
         if ready & select.POLLOUT:
             self._send()
         return self._receive() if ready & ~select.POLLOUT else []
 
     def _send(self) -> None:
         try:
-            count = self._stream.sendmsg(self._unsent)
+            count = self.stream.sendmsg(self._unsent)
         except BlockingIOError:
             return
         except OSError:
@@ -117,7 +116,7 @@ class Exchange:
 
     def _receive(self) -> list[bytes]:
         try:
-            count = self._stream.recv_into(self._received)
+            count = self.stream.recv_into(self._received)
         except BlockingIOError:
             return []
         if not count:
@@ -125,20 +124,39 @@ class Exchange:
             return []
         return self._parser.feed(memoryview(self._received)[:count])
 
-    def _failure(self, error: Exception) -> DockyardError:
+
+class EngineExchange(Exchange):
+    """One with an engine.
+
+    Fails with ``EngineUnreachableError`` when what is there does not answer as an engine does,
+    with ``EngineError`` when the engine broke off in the middle.
+    """
+
+    def __init__(
+        self,
+        endpoint: EngineEndpoint,
+        stream: SocketStream,
+        wait: Wait,
+        *,
+        without_body: bool = False,
+    ) -> None:
+        super().__init__(stream, wait, without_body=without_body)
+        self._endpoint = endpoint
+
+    def failure(self, error: Exception) -> DockyardError:
         endpoint, head = self._endpoint, self._parser.head
         if head is not None:
-            reason = f"after {self._wait.seconds:g} s of silence"
+            reason = f"after {self.wait.seconds:g} s of silence"
             if not isinstance(error, OutOfTimeError):
                 reason = str(error)
             return EngineError(f"the docker API at {endpoint.host} broke off its answer: {reason}")
         if isinstance(error, OutOfTimeError):
             return unreachable(
                 endpoint,
-                f"no answer within {self._wait.seconds:g} s",
+                f"no answer within {self.wait.seconds:g} s",
                 "something accepts connections there, but it is silent",
             )
-        words = self._stream.last_words()
+        words = self.stream.last_words()
         if words:
             return unreachable(endpoint, f"ssh failed: {words}")
         if isinstance(error, MalformedError) and self._parser.started:

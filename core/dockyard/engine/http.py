@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from dockyard.cancellation import Cancellation
 from dockyard.engine.dial import TIMEOUT, dial
 from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.engine.exchange import Exchange, Headers, refusal, request_head
+from dockyard.engine.exchange import EngineExchange, Exchange, Headers, refusal, request_head
 from dockyard.engine.response import Head
 from dockyard.engine.stream import SocketStream
 from dockyard.engine.wait import Wait
@@ -69,7 +69,7 @@ def upgrade(
     with Wait(timeout, cancel) as wait:
         stream = dial(endpoint, timeout=timeout, cancel=cancel)
         try:
-            exchange = Exchange(endpoint, stream, wait)
+            exchange = EngineExchange(endpoint, stream, wait)
             exchange.send(request_head(endpoint, "POST", path, (*own, *headers)), body)
             _await_upgrade(endpoint, path, protocol, exchange)
             stream.unread(exchange.leftover)
@@ -102,7 +102,7 @@ def request(
     with Wait(timeout, cancel) as wait:
         stream = dial(endpoint, timeout=timeout, cancel=cancel)
         try:
-            exchange = Exchange(endpoint, stream, wait, without_body=method == "HEAD")
+            exchange = EngineExchange(endpoint, stream, wait, without_body=method == "HEAD")
             exchange.send(request_head(endpoint, method, path, (*own, *headers)), body or b"")
             head, early = _receive_head(exchange)
             content = _receive_body(exchange, early)
@@ -145,7 +145,7 @@ def upload(
     stream = dial(endpoint, cancel=cancel)
     try:
         with Wait(silence, cancel) as wait:
-            exchange = Exchange(endpoint, stream, wait)
+            exchange = EngineExchange(endpoint, stream, wait)
             exchange.send(request_head(endpoint, "POST", path, (*own, *headers)))
             refused = bytearray()
             finished = False
@@ -185,7 +185,7 @@ def download(
     wait.__enter__()
     body = _Download(stream, wait)
     try:
-        exchange = Exchange(endpoint, stream, wait)
+        exchange = EngineExchange(endpoint, stream, wait)
         exchange.send(request_head(endpoint, "GET", path, (("Connection", "close"),)))
         body.begin(exchange, _await_success(endpoint, path, exchange))
     except BaseException:

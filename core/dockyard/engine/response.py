@@ -25,6 +25,10 @@ class MalformedError(Exception):
     """What came is no HTTP response. Turned into one of our errors by who reads."""
 
 
+class HungUpError(MalformedError):
+    """The connection ended before the response did."""
+
+
 class Head(NamedTuple):
     """The first part of a response."""
 
@@ -92,12 +96,12 @@ class ResponseParser:
         """Take the end of the connection.
 
         Raises:
-            MalformedError: The response was not over yet.
+            HungUpError: The response was not over yet.
         """
         if self.head is not None and self._part is _Part.TO_END:
             self.complete = True
         if not self.complete:
-            raise MalformedError("it ends in the middle")
+            raise HungUpError("it ends in the middle")
 
     def _parse_head(self) -> bool:
         if not b"HTTP/1.".startswith(self._buffer[:7]):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dockyard.cancellation import Cancellation
 
 if TYPE_CHECKING:
     import _socket
+    import threading
     from types import TracebackType
     from typing import Self
+
+
+_LOOK_AGAIN = 0.05
 
 
 class OutOfTimeError(TimeoutError):
@@ -87,6 +93,28 @@ class Wait:
             CanceledError: It was canceled.
         """
         self._until(select.poll(), seconds)
+
+    @contextlib.contextmanager
+    def apart(self, seconds: float) -> Iterator[Wait]:
+        """Wait for something with a deadline of its own; this one's clock starts anew then."""
+        with Wait(seconds, self._cancel) as own:
+            yield own
+        self.restart()
+
+    @contextlib.contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock that others may hold for long.
+
+        Raises:
+            OutOfTimeError: They held it for too long.
+            CanceledError: It was canceled.
+        """
+        while not lock.acquire(timeout=_LOOK_AGAIN):
+            self.pause(0)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _until(self, poll: select.poll, most: float | None = None) -> dict[int, int]:
         if self._bell is not None:

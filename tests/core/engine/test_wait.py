@@ -63,3 +63,23 @@ def test_canceling_after_the_waiting_is_harmless() -> None:
 def test_a_pause_is_no_longer_than_the_deadline() -> None:
     with Wait(0.02) as wait, pytest.raises(OutOfTimeError):
         wait.pause(30)
+
+
+def test_waiting_apart_has_a_deadline_of_its_own_and_costs_no_time() -> None:
+    with Wait(0.05) as wait:
+        with wait.apart(30) as own:
+            own.pause(0.1)
+
+        assert own.seconds == 30
+        assert wait.left > 0
+
+
+def test_a_lock_that_others_hold_is_waited_for_until_the_deadline() -> None:
+    lock = threading.Lock()
+    with Wait(0.05) as wait, wait.holding(lock):
+        assert lock.locked()
+
+        with pytest.raises(OutOfTimeError), wait.holding(lock):
+            pass
+
+    assert not lock.locked()
