@@ -81,7 +81,11 @@ def configured_entitlements(files: Mapping[str, bytes]) -> tuple[str, ...]:
 
 
 def format_toml(values: Mapping[str, Any]) -> str:
-    """Write values as TOML, tables after plain keys."""
+    """Write values as TOML, byte for byte as the reference does.
+
+    Config maps hold it, and records that both programs read. Keys are sorted, tables come after
+    plain keys, and no empty line is right below a header.
+    """
     return "\n".join(_table_lines(values, ())) + "\n"
 
 
@@ -133,15 +137,20 @@ def _read(path: Path, kind: str) -> bytes:
 
 
 def _table_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    nested = {key: value for key, value in values.items() if _is_nested(value)}
-    for key, value in values.items():
+    ordered = sorted(values.items())
+    nested = {key: value for key, value in ordered if _is_nested(value)}
+    for key, value in ordered:
         if key not in nested:
             yield f"{_key(key)} = {_inline(value)}"
+    stands_alone = len(nested) == len(values)
     for key, value in nested.items():
         name = (*path, key)
         header = ".".join(_key(part) for part in name)
         for table in value if isinstance(value, list) else [value]:
-            yield ""
+            if stands_alone:
+                stands_alone = False
+            else:
+                yield ""
             yield f"[[{header}]]" if isinstance(value, list) else f"[{header}]"
             yield from _table_lines(table, name)
 
@@ -174,7 +183,9 @@ def _inline(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a text as TOML's basic strings are."""
+    """Quote a text as it is, where TOML allows that, else with escapes."""
+    if not re.search(r"['\x00-\x08\x0a-\x1f\x7f]", text):
+        return f"'{text}'"
     marks = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return (
         '"'

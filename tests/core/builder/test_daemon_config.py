@@ -38,6 +38,41 @@ def test_a_configuration_keeps_its_meaning(tmp_path: Path) -> None:
     assert configured_entitlements(files) == ("network.host",)
 
 
+def test_a_table_follows_its_header_at_once(tmp_path: Path) -> None:
+    files = load(tmp_path, "debug = true\n[worker.oci]\nmax-parallelism = 3\n")
+
+    text = "debug = true\n\n[worker]\n[worker.oci]\nmax-parallelism = 3\n"
+    assert files["buildkitd.toml"].decode() == text
+
+
+def test_a_configuration_is_written_as_the_reference_writes_it(tmp_path: Path) -> None:
+    text = """
+        debug = true
+        [worker.oci]
+        max-parallelism = 3
+        gc = false
+        [[worker.oci.gcpolicy]]
+        all = true
+        [[worker.oci.gcpolicy]]
+        filters = ["type==a", "it's"]
+        [worker.oci.labels]
+        "a.b/c" = "tab\\t \\"quoted\\" \\\\"
+        [registry.empty]
+        [registry."docker.io"]
+        mirrors = ["mirror.example"]
+    """
+
+    assert load(tmp_path, text)["buildkitd.toml"].decode() == (
+        "debug = true\n\n"
+        "[registry]\n[registry.'docker.io']\nmirrors = ['mirror.example']\n\n"
+        "[registry.empty]\n\n"
+        "[worker]\n[worker.oci]\ngc = false\nmax-parallelism = 3\n\n"
+        "[[worker.oci.gcpolicy]]\nall = true\n\n"
+        "[[worker.oci.gcpolicy]]\nfilters = ['type==a', \"it's\"]\n\n"
+        "[worker.oci.labels]\n'a.b/c' = 'tab\t \"quoted\" \\'\n"
+    )
+
+
 def test_a_registrys_certificates_are_taken_along(tmp_path: Path) -> None:
     for name in ("ca.pem", "k.pem", "c.pem"):
         (tmp_path / name).write_text(name)
