@@ -312,7 +312,7 @@ def test_another_driver_than_the_builders_is_refused(cli: Cli) -> None:
 
 
 def test_without_a_driver_that_makes_builders_the_remedy_is_told(tmp_path: Path) -> None:
-    disabled = "stand,docker,docker-container,remote"
+    disabled = "stand,docker,docker-container,kubernetes,remote"
     cli = stand_cli(tmp_path / "home", DOCKYARD_DISABLE_PLUGINS=disabled)
 
     words = cli.refused("create", "--name", "a")

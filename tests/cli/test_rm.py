@@ -164,6 +164,15 @@ def test_force_asks_nothing(cli: Cli) -> None:
     assert (done.out, done.err) == ("", "down removed\n")
 
 
+def test_a_builder_that_is_only_taken_for_inactive_is_kept(cli: Cli) -> None:
+    cli.ok("create", "--name", "far", "stand://lost/0")
+
+    done = cli.ok("rm", "--all-inactive", "--force")
+
+    assert done.err == "WARNING: far is kept, because it may be running: nobody can be asked\n"
+    assert records(cli) == ["far"]
+
+
 def test_a_builder_that_cannot_be_asked_may_be_running_and_is_kept(cli: Cli) -> None:
     cli.ok("create", "--name", "odd", "stand://down/0")
     file = cli.home / "docker" / "buildx" / "instances" / "odd"

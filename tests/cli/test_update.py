@@ -24,7 +24,7 @@ ABSENT = "the node is not booted, there is nothing to recreate"
 CELLAR = """
 import dockyard_stand
 from attrs import evolve
-from dockyard.driver import Option
+from dockyard.driver import NodeStatus, Option, State
 from dockyard.plugin import hookimpl
 from dockyard_stand import *
 
@@ -33,9 +33,18 @@ def dockyard_driver():
     more = (
         Option(name="disk", help="where the cache lies", default="one", loses_cache=True),
         Option(name="load", help="load what is built", default="no", recreates=False),
+        Option(name="damp", help="whether nothing keeps", default="no"),
+        Option(name="wing", help="where the node is", default="old"),
     )
     stand = dockyard_stand.dockyard_driver()
     return evolve(stand, name="cellar", priority=25, options=(*stand.options, *more))
+
+@hookimpl
+def dockyard_status(node):
+    if node.options.get("wing") == "new":
+        return NodeStatus(state=State.INACTIVE)
+    loss = "the cellar is damp" if node.options.get("damp") == "yes" else ""
+    return evolve(dockyard_stand.dockyard_status(node), cache_loss=loss)
 """
 """The driver ``stand`` with two more options."""
 
@@ -60,6 +69,15 @@ def running(cli: Cli, tmp_path: Path) -> Iterator[Path]:
         )
         (cli.home / "stand.log").unlink()
         yield tmp_path / "d"
+
+
+@pytest.fixture
+def cellar(cli: Cli, running: Path) -> str:
+    """A builder of the other driver, with the same daemon."""
+    flags = ("--driver", "cellar", "--driver-opt", "needs-boot=true")
+    cli.ok("create", "--name", "c", "--bootstrap", *flags, f"stand://{running}")
+    (cli.home / "stand.log").unlink(missing_ok=True)  # it was running already
+    return "c"
 
 
 def node(cli: Cli, place: int = 0) -> dict[str, Any]:
@@ -94,6 +112,38 @@ def test_a_running_node_is_made_anew_with_its_cache(cli: Cli, running: Path) -> 
     assert stand_log(cli) == ["stop a0", "rm a0 force keep-state", "boot a0 green"]
     assert node(cli)["DriverOpts"] == {"needs-boot": "true", "color": "green", "env.A": "1"}
     assert "running" in cli.ok("inspect", "a").out
+
+
+def test_a_node_that_nobody_can_ask_is_left_alone(cli: Cli) -> None:
+    cli.ok("create", "--name", "a", "--driver-opt", "color=blue", "stand://lost/0")
+
+    refused = cli.refused("update", "a", "--driver-opt", "color=green")
+
+    assert refused == "failed to initialize builder a (a0): nobody can be asked"
+    assert node(cli)["DriverOpts"] == {"color": "blue"}
+
+
+def test_a_node_that_keeps_no_cache_is_made_anew_only_if_that_may_be(cli: Cli, cellar: str) -> None:
+    flags = ("update", cellar, "--driver-opt", "damp=yes,color=green")
+    refused = cli.refused(*flags)
+
+    done = cli.ok(*flags, "--allow-cache-loss")
+
+    assert refused == (
+        "making node c0 anew would lose its build cache, because the cellar is damp\n"
+        "--allow-cache-loss changes it all the same"
+    )
+    assert "the node is recreated, its build cache is lost" in done.out
+    assert stand_log(cli) == ["stop c0", "rm c0 force", "boot c0 green"]
+
+
+def test_a_node_is_found_where_it_is_when_its_new_settings_lead_elsewhere(
+    cli: Cli, cellar: str
+) -> None:
+    done = cli.ok("update", cellar, "--driver-opt", "wing=new")
+
+    assert done.out == f"c0: wing old -> new; {RUNNING}\n"
+    assert stand_log(cli) == ["stop c0", "rm c0 force keep-state", "boot c0 red"]
 
 
 def test_options_are_added_to_those_there_are_and_removed_by_name(cli: Cli) -> None:

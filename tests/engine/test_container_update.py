@@ -112,7 +112,7 @@ def test_everything_reaches_a_new_container_and_the_cache_stays(
     assert after["Config"]["Cmd"][:3] == ["--config", "/etc/buildkit/buildkitd.toml", "--debug"]
     assert after["Mounts"][0]["Name"] == before["Mounts"][0]["Name"]
     config = bench.engine.docker("exec", bench.container, "cat", "/etc/buildkit/buildkitd.toml")
-    assert 'mirrors = ["mirror:5000"]' in config.stdout
+    assert "mirrors = ['mirror:5000']" in config.stdout
     assert cached_steps(bench.build(folder)) >= 4
 
 

@@ -203,7 +203,7 @@ def test_one_of_two_packages_is_switched_off(cli: Cli, scratch_context: ScratchC
 def absent(request: pytest.FixtureRequest, cli: Cli) -> Callable[..., tuple[int, str, str]]:
     """Run without the drivers, either way that they can be absent."""
     if request.param == "switched off":
-        cli.variables["DOCKYARD_DISABLE_PLUGINS"] = "docker,docker-container,remote"
+        cli.variables["DOCKYARD_DISABLE_PLUGINS"] = "docker,docker-container,kubernetes,remote"
 
         def run_off(*arguments: str | Path) -> tuple[int, str, str]:
             done = cli.run(*arguments)

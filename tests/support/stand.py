@@ -25,7 +25,7 @@ def stand_cli(home: Path, *, docker_host: str = "unix:///kiosk.sock", **variable
         docker_host=docker_host,
         variables={
             "PYTHONPATH": str(PLUGINS),
-            "DOCKYARD_DISABLE_PLUGINS": "docker,docker-container,remote",
+            "DOCKYARD_DISABLE_PLUGINS": "docker,docker-container,kubernetes,remote",
             "STAND_LOG": str(home / "stand.log"),
             **variables,
         },

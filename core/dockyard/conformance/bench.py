@@ -13,7 +13,7 @@ from dockyard.api import BuildOptions, request
 from dockyard.builder.builder import BuilderLoader
 from dockyard.builder.creation import Creation, Wish, undo
 from dockyard.builder.selection import choose
-from dockyard.building.run import open_builder, run_build
+from dockyard.building.run import open_builder, run_build, sticky_key
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
 from dockyard.config import Environment
@@ -269,7 +269,7 @@ class Bench:
 
         result = run_build(
             self.workbench,
-            open_builder(self.workbench, name, sticky_key=asked.build_context),
+            open_builder(self.workbench, name, sticky_key=sticky_key(asked)),
             asked,
             progress=ProgressWriter(on_update, warn=warnings.append),
             cancel=cancel,

@@ -65,6 +65,8 @@ class Worker:
     id: str
     labels: Mapping[str, str] = field(factory=dict)
     platforms: tuple[Platform, ...] = ()
+    tells_version: bool = False
+    """Whether the daemon says of its workers what version they are: from BuildKit 0.11 on."""
     gc_policies: tuple[GCPolicy, ...] = ()
 
 
@@ -91,6 +93,11 @@ class NodeStatus:
     """Finds that version out where doing so costs time. Asked only when the daemon cannot tell."""
     warnings: tuple[str, ...] = ()
     """What a person should be told when the node is made or changed, a line each."""
+    is_guess: bool = False
+    """Whether the node may be in another state, because nobody could be asked."""
+    cache_loss: str = ""
+    """Why the node loses its build cache when it is made anew, in words that follow "because";
+    empty when it does not."""
     dynamic: tuple[Node, ...] = ()
     """The daemons that really stand behind the node, when there are several."""
 

@@ -7,6 +7,7 @@
 - ``stand://hang/...`` never answers
 - ``stand://stuck/PATH`` is like ``stand:///PATH`` and cannot be removed
 - ``stand://stopped/...`` is stopped
+- ``stand://lost/...`` is taken for inactive, because nobody can be asked
 - ``stand://crash/...`` raises what no driver should
 
 Of the colors, ``ugly`` and whatever begins so cannot be booted, ``dim`` is booted until that is
@@ -99,6 +100,8 @@ def dockyard_status(node: Node) -> NodeStatus:
         raise ZeroDivisionError("an accident")
     if kind == "stopped":
         return NodeStatus(state=State.STOPPED)
+    if kind == "lost":
+        return NodeStatus(state=State.INACTIVE, reason="nobody can be asked", is_guess=True)
     if (
         kind not in {"", "stuck"}
         or not path.exists()

@@ -75,10 +75,11 @@ def _inactive(invocation: Invocation, options: Options) -> list[str]:
 def _is_inactive(invocation: Invocation, builder: Builder) -> bool:
     if builder.is_dynamic or any(info.is_running for info in builder.nodes):
         return False
-    error = builder.first_error()
-    if error is not None:
-        invocation.warn(f"{builder.name} is kept, because it may be running: {error}")
-    return error is None
+    guesses = (info.status.reason for info in builder.nodes if info.status and info.status.is_guess)
+    doubt = builder.first_error() or next(guesses, None)
+    if doubt is not None:
+        invocation.warn(f"{builder.name} is kept, because it may be running: {doubt}")
+    return doubt is None
 
 
 def _remove(invocation: Invocation, options: Options, name: str, cancel: Cancellation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,14 @@ from dockyard.cancellation import Cancellation
 from dockyard.cli.invocation import Invocation
 from dockyard.cli.parser import Command, CommandParser, Options
 from dockyard.cli.watch import watch
-from dockyard.driver import Node, NodeStatus, Progress
+from dockyard.driver import Node, NodeStatus, Progress, State
 from dockyard.errors import BuilderError, DockyardError
 from dockyard.platforms import Platform, parse_list
 
 if TYPE_CHECKING:
     from dockyard.plugin.manager import PluginManager
+
+_ALL_THE_SAME = "--allow-cache-loss changes it all the same"
 
 
 def _flags(parser: CommandParser) -> None:
@@ -121,7 +124,7 @@ def _check_cache(changes: Sequence[NodeChange]) -> None:
             if difference.loses_cache:
                 raise BuilderError(
                     f"changing {difference.name} would lose the build cache of node {change.name}",
-                    hint="--allow-cache-loss changes it all the same",
+                    hint=_ALL_THE_SAME,
                 )
 
 
@@ -142,19 +145,33 @@ def _jobs(
     (old,) = invocation.loader.load([before])  # this one need not be usable
     manager = invocation.manager
     places = [change.place for change in changes if change.recreates]
-    tasks = [partial(_status, manager, nodes[place]) for place in places]
+    tasks = [partial(_status, manager, old.nodes[place].node, nodes[place]) for place in places]
     jobs = {}
     for place, status in zip(places, gather(tasks, timeout=options.timeout), strict=True):
         node = nodes[place]
         if isinstance(status, DockyardError):
             raise _unusable(after.name, node.name, status)
-        loses = any(change.loses_cache for change in changes if change.place == place)
+        if status.is_guess:  # what runs there would go on with the old settings
+            raise _unusable(after.name, node.name, BuilderError(status.reason))
+        if status.cache_loss and not options.allow_cache_loss:
+            raise BuilderError(
+                f"making node {node.name} anew would lose its build cache, "
+                f"because {status.cache_loss}",
+                hint=_ALL_THE_SAME,
+            )
+        declared = any(change.loses_cache for change in changes if change.place == place)
+        loses = declared or bool(status.cache_loss)
         jobs[place] = Job(old.nodes[place].node, node, status.state, keeps_cache=not loses)
     return jobs
 
 
-def _status(manager: PluginManager, node: Node, _: Cancellation) -> NodeStatus:
-    return manager.status(node)
+def _status(manager: PluginManager, old: Node | None, new: Node, _: Cancellation) -> NodeStatus:
+    """Ask for the node's status; with new settings it may be looked for where it is not yet."""
+    status = manager.status(new)
+    if status.state is State.INACTIVE and old is not None:
+        with suppress(DockyardError):  # the old settings may be what is to be repaired
+            return manager.status(old)
+    return status
 
 
 def _usable(builder: Builder) -> list[Node]:
