@@ -45,6 +45,7 @@ def test_every_wheel_is_typed_licensed_and_has_nothing_else(wheels: dict[str, Pa
         "dockyard",
         "dockyard-docker",
         "dockyard-docker-container",
+        "dockyard-kubernetes",
         "dockyard-remote",
     }
     for name, wheel in wheels.items():

@@ -1,0 +1,1 @@
+"""The kubernetes driver: BuildKit in pods of a cluster."""
