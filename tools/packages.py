@@ -25,6 +25,16 @@ BUSYBOX_ARM64 = Package(
 )
 EMULATOR = Package(name="qemu-user-static", suite="bookworm", version="1:7.2")
 
+PODMAN = Package(name="podman", suite="bookworm", version="4.3.")
+CONMON = Package(name="conmon", suite="bookworm", version="2.1.")
+"""What podman leaves with each container."""
+PODMAN_LIBRARIES = (
+    Package(name="libassuan0", suite="bookworm", version="2.5."),
+    Package(name="libgpgme11", suite="bookworm", version="1.18."),
+    Package(name="libsubid4", suite="bookworm", version="1:4.13"),
+)
+KUBECTL = Package(name="kubectl", suite="trixie", version="1.32.")
+
 LIBC = Package(name="libc6", suite="trixie", version="2.41-")
 LIBCAP = Package(name="libcap2", suite="trixie", version="1:2.75-")
 LIBCRYPT = Package(name="libcrypt1", suite="trixie", version="1:4.4.")
@@ -33,4 +43,7 @@ LIBSYSTEMD = Package(name="libsystemd0", suite="trixie", version="257.")
 PERL = Package(name="perl-base", suite="trixie", version="5.40.")
 CERTIFICATES = Package(name="ca-certificates", suite="trixie", version="2025")
 
-EVERYTHING = tuple(value for value in list(globals().values()) if isinstance(value, Package))
+EVERYTHING = (
+    *(value for value in list(globals().values()) if isinstance(value, Package)),
+    *PODMAN_LIBRARIES,
+)
