@@ -8,6 +8,7 @@ line exits with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 
 class DockyardError(Exception):
@@ -196,6 +197,10 @@ class ContextError(InputError):
     """The build context or the Dockerfile is missing or cannot be read."""
 
 
+class AgentError(DockyardError):
+    """An ssh agent that a build may use cannot be reached, or answers nonsense."""
+
+
 class OutputError(DockyardError):
     """A build's result cannot be written where it was asked for."""
 
@@ -227,11 +232,29 @@ class DaemonError(DockyardError):
         return {"Internal": 100, "ResourceExhausted": 102, "Canceled": 130}.get(self.code, 1)
 
 
-class BuildError(DaemonError):
-    """A build failed on the daemon.
+class ErrorSource(NamedTuple):
+    """Lines of a Dockerfile that a daemon pointed at, counted from 1."""
 
-    ``excerpts`` are the Dockerfile lines that the daemon pointed at, ready to print;
-    ``vertex`` is the digest of the failed step; ``step_exit_code`` its process's exit code.
+    filename: str
+    first_line: int
+    last_line: int
+    data: bytes
+    """The whole file, as the daemon has it."""
+
+    @property
+    def text(self) -> str:
+        """The lines themselves."""
+        lines = self.data.decode("utf-8", "replace").split("\n")
+        return "\n".join(lines[self.first_line - 1 : self.last_line])
+
+
+class BuildError(DaemonError):
+    """A build failed on the daemon. Its subclasses say what kind of failure it was.
+
+    ``excerpts`` are the Dockerfile lines that the daemon pointed at, ready to print, and
+    ``sources`` the same as values; ``vertex`` is the digest of the failed step and ``step`` its
+    name; ``step_exit_code`` is its process's exit code, and ``stdout`` and ``stderr`` are all that
+    it wrote. What the daemon does not tell, is empty.
     """
 
     def __init__(
@@ -240,12 +263,72 @@ class BuildError(DaemonError):
         *,
         code: str = "Unknown",
         excerpts: Sequence[str] = (),
+        sources: Sequence[ErrorSource] = (),
         vertex: str | None = None,
+        step: str = "",
         step_exit_code: int | None = None,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
         stacks: Sequence[str] = (),
     ) -> None:
         self.excerpts = tuple(excerpts)
+        self.sources = tuple(sources)
         self.vertex = vertex
+        self.step = step
         self.step_exit_code = step_exit_code
+        self.stdout = stdout
+        self.stderr = stderr
         self.stacks = tuple(stacks)
         super().__init__(message, code=code)
+
+
+class StepError(BuildError):
+    """The process of a ``RUN`` failed."""
+
+
+class DockerfileError(BuildError):
+    """The Dockerfile makes no sense: its syntax, an instruction, a stage that is not there."""
+
+
+class MissingFileError(BuildError):
+    """A file is not there: one that is copied, or the Dockerfile itself."""
+
+
+class SourceError(BuildError):
+    """A base image, git repository or URL cannot be had; it may not exist."""
+
+
+class DeniedError(BuildError):
+    """A registry or another server refuses: the login is missing, wrong, or not enough."""
+
+
+class SecretError(BuildError):
+    """A secret or an ssh agent is needed and was not given."""
+
+
+class EntitlementError(BuildError):
+    """Something needs a permission that was not given, or that the daemon never gives."""
+
+
+class PolicyError(BuildError):
+    """A policy forbids a source."""
+
+
+class FrontendError(BuildError):
+    """The Dockerfile's frontend cannot do what was asked, or cannot be had itself."""
+
+
+class CapabilityError(FrontendError):
+    """The Dockerfile's frontend is too old for something that was asked; says what."""
+
+
+class ExportError(BuildError):
+    """The result was built and cannot be brought where it shall be, or in that form."""
+
+
+class CacheError(BuildError):
+    """A cache cannot be read or written."""
+
+
+class ResourceError(BuildError):
+    """The daemon ran out of something: space, memory, a limit."""

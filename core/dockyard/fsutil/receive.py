@@ -42,18 +42,21 @@ class Receiver:
         dest: Path,
         *,
         on_done: Callable[[BaseException | None], None],
+        mirror: bool = False,
     ) -> None:
         """Prepare to serve a call.
 
         Args:
             call: The call; the receiver ends it.
             dest: The directory to write to; made if it is missing.
+            mirror: Whether everything else in the directory is removed when all is written.
             on_done: Called once: with None when all is written, otherwise with what went wrong.
         """
         self._call = call
         self._dest = dest
         self._on_done = on_done
         self._writer: TreeWriter | None = None
+        self._kept: dict[bytes, set[bytes]] | None = {b"": set()} if mirror else None
         self._order = Order()
         self._count = 0
         self._announced: dict[int, Stat] = {}
@@ -71,7 +74,7 @@ class Receiver:
         self._call.on_half_close = self._on_half_close
         self._call.on_cancel = self._on_cancel
         try:
-            self._writer = TreeWriter(self._dest)
+            self._writer = TreeWriter(self._dest, no_links=self._kept is not None)
         except DockyardError as exc:
             self._fail(exc)
             return
@@ -110,6 +113,8 @@ class Receiver:
             raise TransferError("the daemon went on with a listing that it had ended")
         is_directory = bool(entry.mode & MODE_DIR)
         self._order.check(entry.path, is_directory=is_directory)
+        if self._kept is not None:
+            self._keep(self._kept, entry.path, is_directory=is_directory)
         number = self._count
         self._count += 1
         if is_directory:
@@ -127,6 +132,13 @@ class Receiver:
             self._call.wake()
         else:
             writer.node(entry)
+
+    @staticmethod
+    def _keep(kept: dict[bytes, set[bytes]], path: bytes, *, is_directory: bool) -> None:
+        parent, _, name = path.rpartition(b"/")
+        kept[parent].add(name)
+        if is_directory:
+            kept[path] = set()
 
     def _on_hard_link(self, entry: Stat) -> None:
         """Remember a link until its file is complete."""
@@ -163,6 +175,8 @@ class Receiver:
             return
         for path, target in self._hard_links:
             writer.hard_link(path, target)
+        if self._kept is not None:
+            writer.prune(self._kept)
         writer.finish()
         self._call.wake()
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from dockyard.errors import OutputError, TransferError
@@ -49,16 +50,24 @@ class TreeWriter:
     order. They raise ``OutputError`` when the system refuses.
     """
 
-    def __init__(self, dest: Path) -> None:
+    def __init__(self, dest: Path, *, no_links: bool = False) -> None:
         """Open the directory.
 
+        Args:
+            dest: Its path.
+            no_links: Whether the path may lead through no symbolic link.
+
         Raises:
-            OutputError: It cannot be made or opened.
+            OutputError: It cannot be made or opened, or there is a link.
         """
         self._dest = dest
         with self._writing(b""):
             dest.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tree = Tree(dest)
+            opened = Path(f"/proc/self/fd/{self._tree.directory(b'')}")
+            if no_links and opened.readlink() != dest:
+                self._tree.close()
+                raise OutputError(f"{display_in(dest, b'')} is reached through a symbolic link")
         self._owner = (os.getuid(), os.getgid())
         self._directories: list[tuple[bytes, int, int]] = []
 
@@ -162,6 +171,30 @@ class TreeWriter:
                 os.fchmod(fd, mode)
                 os.utime(fd, ns=(mtime_ns, mtime_ns))
         self._directories.clear()
+
+    def prune(self, kept: Mapping[bytes, AbstractSet[bytes]]) -> None:
+        """Remove everything that was not received.
+
+        Args:
+            kept: The names to keep in each directory that was received, and in the top one.
+        """
+        import shutil
+
+        for path, names in kept.items():
+            with self._writing(path):
+                fd = self._tree.directory(path)
+                with os.scandir(fd) as entries:
+                    found = [
+                        (os.fsencode(each.name), each.is_dir(follow_symlinks=False))
+                        for each in entries
+                    ]
+                for name, is_directory in found:
+                    if name in names:
+                        continue
+                    if is_directory:
+                        shutil.rmtree(name, dir_fd=fd)
+                    else:
+                        os.unlink(name, dir_fd=fd)
 
     @contextlib.contextmanager
     def _writing(self, path: bytes) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from dockyard.wire.errors import CallError
 from dockyard.wire.grpc import Code
 
-_WANTED = ("config-", "manifest-", "index-", "attestation-")
+_WANTED = ("config-", "manifest-", "index-", "attestation-", "intoto-")
 _MAX_BLOB = 4 << 20
 _MAX_BLOBS = 64
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -162,6 +162,17 @@ class _MemoryBlob:
 def is_digest(text: str) -> bool:
     """Say whether a text names content by its digest, in the way that we can check."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def checked(digest: str) -> str:
+    """Give a digest that a daemon sent.
+
+    Raises:
+        CallError: It is none.
+    """
+    if not is_digest(digest):
+        raise CallError(Code.INVALID_ARGUMENT, f"invalid digest {digest[:100]!r}")
+    return digest
 
 
 def not_found(digest: str) -> CallError:

@@ -9,14 +9,20 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dockyard.errors import OutputError
-from dockyard.session.content_store import is_digest
+from dockyard.session.oci_graph import (
+    INDEX_TYPE,
+    MOST,
+    Descriptor,
+    UnreadableError,
+    parsed,
+    reachable,
+)
 from dockyard.session.oci_layout import OciLayout, failure
-from dockyard.wire.errors import CallError
 
 _INDEX = "index.json"
 _LOCK = "index.json.lock"
@@ -24,28 +30,9 @@ _LAYOUT = "oci-layout"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _IMAGE_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
-_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_WITH_CHILDREN = frozenset(
-    {
-        _INDEX_TYPE,
-        _MANIFEST_TYPE,
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    }
-)
-_MOST = 32 << 20
-"""Bytes of an index or a manifest."""
 _PATIENCE = 10.0
 """Seconds for which another process may hold the lock."""
 _LOOK_AGAIN = 0.05
-
-Descriptor = Mapping[str, Any]
-"""What OCI says of a blob: ``mediaType``, ``digest``, ``size``, ``annotations``."""
-
-
-class UnreadableError(Exception):
-    """An index or a manifest is not there, or makes no sense; the text says why."""
 
 
 class Name(NamedTuple):
@@ -70,19 +57,22 @@ def find(layout: OciLayout, tag: str) -> Descriptor | None:
     Raises:
         UnreadableError: There is no index, or it makes no sense.
     """
-    try:
-        with layout.folder() as folder:
-            entries = _entries(_parsed(_read(folder)))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UnreadableError(f"could not read {layout.path / _INDEX}: {reason}") from error
-    except UnreadableError as error:
-        raise UnreadableError(f"could not read {layout.path / _INDEX}: {error}") from error
+    entries = _listed(layout)
     for key in (_IMAGE_NAME, _REF_NAME):
         for entry in entries:
             if _annotations(entry).get(key) == tag:
                 return entry
     return None
+
+
+def only(layout: OciLayout) -> Descriptor | None:
+    """Give what a directory holds, if that is one thing, whatever it is called.
+
+    Raises:
+        UnreadableError: There is no index, or it makes no sense.
+    """
+    entries = _listed(layout)
+    return entries[0] if len(entries) == 1 else None
 
 
 def put(layout: OciLayout, descriptor: Descriptor, names: Sequence[Name]) -> None:
@@ -114,7 +104,7 @@ def reset(layout: OciLayout, *, before: float) -> None:
     try:
         with layout.folder() as folder, _locked(layout, folder):
             entries = _entries(_current(layout, folder))
-            wanted = {digest for digest, _size in _reachable(layout, entries)}
+            wanted = {digest for digest, _size in reachable(layout, entries)}
             layout.remove_others(wanted, before=before)
     except UnreadableError as error:
         raise OutputError(f"cannot reset {layout.path}: {error}") from error
@@ -122,69 +112,19 @@ def reset(layout: OciLayout, *, before: float) -> None:
         raise failure(layout.path, "write", error) from error
 
 
-def check_whole(layout: OciLayout, descriptor: Descriptor) -> None:
-    """Make sure that all that a blob refers to is there.
-
-    Raises:
-        OutputError: It is not.
-    """
-    try:
-        wrong = _first_wrong(layout, descriptor)
-    except UnreadableError as error:
-        wrong = str(error)
-    if wrong:
-        raise OutputError(
-            f"BuildKit reports success, but sent no whole result for {layout.path}: {wrong}"
-        )
-
-
-def has(layout: OciLayout, digest: str) -> bool:
-    """Say whether a blob is there."""
-    return _size(layout, digest) >= 0
-
-
-def root_of(layout: OciLayout, answer: Descriptor) -> Descriptor:
-    """Give what a daemon wrote into a directory, all else being part of it.
-
-    Args:
-        layout: The directory.
-        answer: What the daemon says that it wrote: the last of several results, if there are
-            several, which may be somewhere else.
-    """
-    if answer["digest"] in layout.written:
-        return answer
-    found: dict[str, Descriptor] = {}
-    parts: set[str] = set()
-    for digest in layout.written:
-        try:
-            data = _blob(layout, digest, begin=b"{")
-            values = _parsed(data)
-            media_type = _media_type(values)
-            if media_type:
-                found[digest] = {"mediaType": media_type, "digest": digest, "size": len(data)}
-                parts.update(_pair(each)[0] for each in _children(values, digest))
-        except UnreadableError:
-            continue  # it is a layer or a configuration
-    roots = [entry for digest, entry in found.items() if digest not in parts]
-    return roots[-1] if roots else answer
-
-
-def parse_descriptor(text: str | bytes) -> Descriptor:
-    """Read a descriptor that a daemon gave.
-
-    Raises:
-        UnreadableError: It is none.
-    """
-    values = _parsed(text)
-    _pair(values)
-    if not isinstance(values.get("mediaType"), str):
-        raise UnreadableError("a descriptor without a media type")
-    if not isinstance(values.get("annotations") or {}, dict):
-        raise UnreadableError("a descriptor whose annotations are none")
-    return values
-
-
 # --- entries ------------------------------------------------------------------------------------
+
+
+def _listed(layout: OciLayout) -> list[Descriptor]:
+    """Give the entries of a directory's index."""
+    try:
+        with layout.folder() as folder:
+            return _entries(parsed(_read(folder)))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnreadableError(f"could not read {layout.path / _INDEX}: {reason}") from error
+    except UnreadableError as error:
+        raise UnreadableError(f"could not read {layout.path / _INDEX}: {error}") from error
 
 
 def _current(layout: OciLayout, folder: int) -> dict[str, Any]:
@@ -194,7 +134,7 @@ def _current(layout: OciLayout, folder: int) -> dict[str, Any]:
     except FileNotFoundError:
         data = b""
     try:
-        index = _parsed(data) if data.strip() else {}
+        index = parsed(data) if data.strip() else {}
         _entries(index)
     except UnreadableError as error:
         raise OutputError(
@@ -204,7 +144,7 @@ def _current(layout: OciLayout, folder: int) -> dict[str, Any]:
     return {
         **index,
         "schemaVersion": index.get("schemaVersion") or 2,
-        "mediaType": index.get("mediaType") or _INDEX_TYPE,
+        "mediaType": index.get("mediaType") or INDEX_TYPE,
     }
 
 
@@ -233,102 +173,6 @@ def _annotations(entry: Descriptor) -> Mapping[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-# --- blobs --------------------------------------------------------------------------------------
-
-
-def _reachable(layout: OciLayout, entries: Iterable[Descriptor]) -> Iterator[tuple[str, int]]:
-    """Give the digests and sizes of entries and of all that they refer to."""
-    waiting = list(entries)
-    seen = set()
-    while waiting:
-        entry = waiting.pop()
-        digest, size = _pair(entry)
-        if digest in seen:
-            continue
-        seen.add(digest)
-        yield digest, size
-        if entry.get("mediaType") in _WITH_CHILDREN:
-            waiting += _children(_parsed(_blob(layout, digest)), digest)
-
-
-def _first_wrong(layout: OciLayout, descriptor: Descriptor) -> str:
-    for digest, size in _reachable(layout, [descriptor]):
-        found = _size(layout, digest)
-        if found < 0:
-            return f"{digest} is missing"
-        if found != size:
-            return f"{digest} has {found} bytes instead of {size}"
-    return ""
-
-
-def _children(manifest: Mapping[str, Any], digest: str) -> list[Descriptor]:
-    found = [manifest["config"]] if manifest.get("config") is not None else []
-    for key in ("layers", "manifests"):
-        more = manifest.get(key) or []
-        if not isinstance(more, list):
-            raise UnreadableError(f"the {key} of {digest} are no list")
-        found += more
-    if not all(isinstance(each, dict) for each in found):
-        raise UnreadableError(f"{digest} refers to what is no descriptor")
-    return [each for each in found if not each.get("urls")]  # those lie elsewhere
-
-
-def _pair(descriptor: Descriptor) -> tuple[str, int]:
-    digest, size = descriptor.get("digest"), descriptor.get("size")
-    if not (isinstance(digest, str) and is_digest(digest)):
-        raise UnreadableError("a descriptor without a digest")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise UnreadableError(f"a descriptor of {digest} without a size")
-    return digest, size
-
-
-def _size(layout: OciLayout, digest: str) -> int:
-    try:
-        blob = layout.open(digest)
-    except CallError:
-        return -1
-    blob.close()
-    return blob.size
-
-
-def _media_type(values: Mapping[str, Any]) -> str:
-    """Give the type of a manifest or index; nothing for anything else."""
-    given = values.get("mediaType")
-    if given is not None:
-        return given if isinstance(given, str) and given in _WITH_CHILDREN else ""
-    if "manifests" in values:
-        return _INDEX_TYPE
-    return _MANIFEST_TYPE if {"config", "layers"} <= values.keys() else ""
-
-
-def _blob(layout: OciLayout, digest: str, *, begin: bytes = b"") -> bytes:
-    try:
-        blob = layout.open(digest)
-    except CallError as error:
-        raise UnreadableError(error.message) from error
-    try:
-        if blob.size > _MOST:
-            raise UnreadableError(f"{digest} is longer than {_MOST >> 20} MiB")
-        if begin and blob.read(0, len(begin)) != begin:
-            raise UnreadableError(f"{digest} does not begin with {begin!r}")
-        data = bytearray()
-        while piece := blob.read(len(data), blob.size - len(data)):
-            data += piece
-        return bytes(data)
-    finally:
-        blob.close()
-
-
-def _parsed(data: str | bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"it is no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UnreadableError("it is no JSON object")
-    return values
-
-
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -337,9 +181,9 @@ def _read(folder: int) -> bytes:
         _INDEX, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
     )
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise UnreadableError(f"it is longer than {_MOST >> 20} MiB")
+        data = file.read(MOST + 1)
+    if len(data) > MOST:
+        raise UnreadableError(f"it is longer than {MOST >> 20} MiB")
     return data
 
 

@@ -182,6 +182,13 @@ class OciLayout:
         return failure(self.path, verb, error)
 
 
+class ReadOnlyLayout(OciLayout):
+    """Offers the blobs of a directory to a daemon that may add none."""
+
+    def begin(self, announced: Announcement) -> Ingest:
+        raise CallError(Code.PERMISSION_DENIED, f"{announced.ref}: the content is read-only")
+
+
 class _FileIngest:
     """One blob that is being written, under a name of ours."""
 

@@ -21,6 +21,7 @@ from dockyard.wire.tunnel import unwrap
 
 _EXPORTER_ID = "buildkit-attachable-exporter-id"
 _METADATA = "exporter-md-"
+_ONE_TREE = "buildkit-exporter-multi-platform"
 
 _MUCH = 4 << 20
 """Bytes that wait to be written, above which the daemon gets no more room."""
@@ -57,6 +58,8 @@ class DirectoryTarget(NamedTuple):
     """A directory; what is in it stays, and is replaced where the result has the same names."""
 
     path: Path
+    mirror: bool = False
+    """Whether nothing else is left in it. That needs a daemon that sends the result as one tree."""
 
     def __str__(self) -> str:
         return str(self.path)
@@ -112,7 +115,7 @@ class Outputs:
                 from dockyard.fsutil.receive import Receiver
 
                 # Several calls may carry parts of one tree at the same time (multi-platform).
-                Receiver(call, target.path, on_done=done).start()
+                Receiver(call, target.path, mirror=target.mirror, on_done=done).start()
             case FileTarget():
                 _Archive(loop, call, FileSink(target.path), done)
             case StreamTarget():
@@ -127,11 +130,23 @@ class Outputs:
         target = self._targets.get(number)
         if target is None:
             raise CallError(Code.UNKNOWN, f"exporter {number} not found")
-        if not isinstance(target, DirectoryTarget):
+        if isinstance(target, DirectoryTarget):
+            self._check_mirror(call, target)
+        else:
             if number in self._written:
                 raise CallError(Code.FAILED_PRECONDITION, f"exporter {number} was written already")
             self._written.add(number)
         return number, target
+
+    def _check_mirror(self, call: ServerCall, target: DirectoryTarget) -> None:
+        if target.mirror and call.get(_ONE_TREE) != "1":
+            error = TransferError(
+                "local exporter mode=delete requires a BuildKit daemon with multi-platform local "
+                "export support",
+                hint="BuildKit 0.31 and newer have it",
+            )
+            self.failed = self.failed or error
+            raise CallError(Code.UNKNOWN, str(error))
 
     def _done(self, call: ServerCall, number: int, error: BaseException | None) -> None:
         if error is None:

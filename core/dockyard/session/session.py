@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from dockyard.buildkit.client import Client
-from dockyard.buildkit.solve import new_id
+from dockyard.buildkit.request import new_id
 from dockyard.driver import Headers
 from dockyard.errors import DockyardError
 from dockyard.session.health import Health

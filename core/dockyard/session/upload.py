@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import select
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from dockyard.buildkit.solve import new_id
+from dockyard.buildkit.request import new_id
 from dockyard.errors import ContextError
+from dockyard.fsutil.name import reason
+from dockyard.session.reader import StreamReader
 from dockyard.wire.grpc import Code, Handler, ServerCall, frame
 from dockyard.wire.loop import Loop
 from dockyard.wire.packet import bytes_header
@@ -18,9 +19,6 @@ from dockyard.wire.transport import Buffer
 _CHUNK = 1 << 20
 _AHEAD = 2
 """Chunks that are read before the daemon took the first."""
-
-_LOOK_AGAIN = 100
-"""Milliseconds after which a read that waits looks whether it is still wanted."""
 
 
 class Upload:
@@ -49,7 +47,7 @@ class Upload:
             return
         self._stream = None  # it cannot be rewound
         first, self._first = self._first, b""
-        _Transfer(loop, call, _Reader(stream), first, self._fail)
+        _Transfer(loop, call, StreamReader(stream), first, self._fail)
 
     def _fail(self, error: ContextError) -> None:
         self.failed = self.failed or error
@@ -62,7 +60,7 @@ class _Transfer:
         self,
         loop: Loop,
         call: ServerCall,
-        reader: _Reader,
+        reader: StreamReader,
         first: bytes,
         fail: Callable[[ContextError], None],
     ) -> None:
@@ -82,7 +80,7 @@ class _Transfer:
     def _read(self) -> None:
         if not (self._reading or self._ended) and len(self._chunks) < _AHEAD:
             self._reading = True
-            self._loop.in_thread(self._reader.read, self._have_read)
+            self._loop.in_thread(partial(self._reader.read, _CHUNK), self._have_read)
 
     def _have_read(self, data: bytes | None, error: BaseException | None) -> None:
         self._reading = False
@@ -92,8 +90,7 @@ class _Transfer:
             raise error
         if error is not None:
             self._ended = True
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
-            failure = ContextError(f"cannot read the build context: {reason}")
+            failure = ContextError(f"cannot read the build context: {reason(error)}")
             self._fail(failure)
             self._call.finish(Code.UNKNOWN, failure.message)
             return
@@ -111,36 +108,6 @@ class _Transfer:
             self._read()
             return [_head(len(chunk)), chunk]
         return None if self._ended else ()
-
-
-class _Reader:
-    """Reads a blocking stream, in a thread; a read that waits can be given up."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._given_up = False
-        # Only what has a descriptor can be waited for. What such a stream keeps in its own buffer
-        # is had with the next bytes, or at the end: nobody waits for us to take it.
-        try:
-            self._descriptor: int | None = stream.fileno()
-        except (OSError, AttributeError, ValueError):
-            self._descriptor = None
-
-    def give_up(self) -> None:
-        self._given_up = True
-
-    def read(self) -> bytes:
-        """Give some bytes as soon as there are any; none at the end, or when given up."""
-        if self._descriptor is not None:
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            while not self._given_up and not poll.poll(_LOOK_AGAIN):
-                pass
-        if self._given_up:
-            return b""
-        read = getattr(self._stream, "read1", self._stream.read)
-        data = read(_CHUNK)
-        return bytes(data or b"")
 
 
 def _head(size: int) -> bytes:

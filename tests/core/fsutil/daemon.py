@@ -148,11 +148,13 @@ def sending(
 
 
 @contextmanager
-def receiving(dest: Path, outcome: list[BaseException | None]) -> Iterator[Daemon]:
+def receiving(
+    dest: Path, outcome: list[BaseException | None], *, mirror: bool = False
+) -> Iterator[Daemon]:
     """Have a receiver serve a daemon; ``outcome`` gets what it reports."""
 
     def handler(call: ServerCall) -> None:
-        Receiver(call, dest, on_done=outcome.append).start()
+        Receiver(call, dest, mirror=mirror, on_done=outcome.append).start()
 
     with connected(handler) as (_, daemon):
         yield daemon

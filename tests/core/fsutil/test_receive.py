@@ -61,10 +61,16 @@ def eof(number: int) -> bytes:
     return data_header(number, 0)
 
 
-def deliver(dest: Path, listing: list[bytes], contents: dict[int, bytes] | None = None) -> None:
+def deliver(
+    dest: Path,
+    listing: list[bytes],
+    contents: dict[int, bytes] | None = None,
+    *,
+    mirror: bool = False,
+) -> None:
     """Be a good daemon, and be sure that all went well."""
     outcome: list[BaseException | None] = []
-    with receiving(dest, outcome) as daemon:
+    with receiving(dest, outcome, mirror=mirror) as daemon:
         daemon.say(*listing, END_PACKET)
         for number, content in (contents or {}).items():
             daemon.wait(lambda number=number: number in daemon.requested)  # type: ignore[misc]
@@ -579,3 +585,87 @@ def test_full_disk_ends_in_one_clear_line_and_no_half_file(small_disk: Path) -> 
     assert message == f'cannot write "{small_disk}/d/big": no space left on device'
     assert isinstance(outcome[0], OutputError)
     assert tree(small_disk) == ["a", "d"]
+
+
+# --- when nothing else may stay --------------------------------------------------------------
+
+
+def clutter(dest: Path, outside: Path) -> None:
+    """Fill a directory with what the daemon does not send."""
+    (dest / "d/sub").mkdir(parents=True)
+    (dest / "d/sub/old").write_text("old")
+    (dest / "d/f").write_text("old")
+    (dest / "d/x").write_text("old")
+    (dest / "e").mkdir()
+    (dest / "e/deep").mkdir(mode=0o700)
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (dest / "link").symlink_to(outside)
+    (dest / "d/dangling").symlink_to("nowhere")
+    os.mkfifo(dest / "pipe")
+
+
+def test_a_mirror_removes_what_was_not_sent(tmp_path: Path) -> None:
+    dest, outside = tmp_path / "dest", tmp_path / "outside"
+    clutter(dest, outside)
+
+    deliver(
+        dest,
+        [directory("d", mtime_ns=5), file("d/f"), link("l", "d"), file("z")],
+        {1: b"new", 3: b""},
+        mirror=True,
+    )
+
+    assert tree(dest) == ["d", "d/f", "l", "z"]
+    assert (dest / "d/f").read_bytes() == b"new"
+    assert (dest / "d").stat().st_mtime_ns == 5
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_a_mirror_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    clutter(dest, tmp_path / "outside")
+
+    deliver(dest, [], mirror=True)
+
+    assert tree(dest) == []
+    assert tree(tmp_path / "outside") == ["kept"]
+
+
+def test_a_mirror_is_not_led_elsewhere_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside/dest").mkdir(parents=True)
+    (tmp_path / "outside/dest/kept").touch()
+    (tmp_path / "link").symlink_to("outside")
+    outcome: list[BaseException | None] = []
+
+    with receiving(tmp_path / "link/dest", outcome, mirror=True) as daemon:
+        message = daemon.wait_end()
+
+    assert message.endswith('link/dest" is reached through a symbolic link')
+    assert isinstance(outcome[0], OutputError)
+    assert tree(tmp_path / "outside") == ["dest", "dest/kept"]
+
+
+def test_a_mirror_removes_nothing_before_all_is_there(tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    clutter(dest, tmp_path / "outside")
+    before = tree(dest)
+    outcome: list[BaseException | None] = []
+
+    with receiving(dest, outcome, mirror=True) as daemon:
+        daemon.say(file("new"), END_PACKET)
+        daemon.wait(lambda: bool(daemon.requested))
+        daemon.say(err_packet("the disk broke"))
+        daemon.wait_end()
+
+    assert tree(dest) == before
+    assert isinstance(outcome[0], TransferError)
+
+
+def test_without_a_mirror_everything_stays(tmp_path: Path) -> None:
+    dest = tmp_path / "dest"
+    clutter(dest, tmp_path / "outside")
+
+    deliver(dest, [file("z")], {0: b""})
+
+    assert "d/sub/old" in tree(dest)

@@ -16,16 +16,8 @@ import pytest
 
 from dockyard.errors import OutputError
 from dockyard.session import oci_index
-from dockyard.session.oci_index import (
-    Name,
-    UnreadableError,
-    check_whole,
-    find,
-    parse_descriptor,
-    put,
-    reset,
-    root_of,
-)
+from dockyard.session.oci_graph import UnreadableError, check_whole, parse_descriptor, root_of
+from dockyard.session.oci_index import Name, find, put, reset
 from dockyard.session.oci_layout import OciLayout
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

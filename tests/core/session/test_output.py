@@ -42,7 +42,12 @@ def failure(running: Daemon, *metadata: tuple[str, str]) -> tuple[grpc.StatusCod
     return caught.value.code(), caught.value.details()
 
 
-def send_tree(running: Daemon, number: int, entries: Sequence[tuple[str, int, bytes]]) -> list[int]:
+def send_tree(
+    running: Daemon,
+    number: int,
+    entries: Sequence[tuple[str, int, bytes]],
+    *metadata: tuple[str, str],
+) -> list[int]:
     """Be the daemon that sends a tree; give the types of the packets that came back."""
     out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -53,7 +58,7 @@ def send_tree(running: Daemon, number: int, entries: Sequence[tuple[str, int, by
         put(stat={"path": path, "mode": mode, "size": len(data), "modTime": 10**18})
     put()
     seen = []
-    answers = running.start(SEND, [exporter(number)], iter(out.get, None))
+    answers = running.start(SEND, [exporter(number), *metadata], iter(out.get, None))
     try:
         for answer in answers:
             packet = protos().decode(PACKET, answer)
@@ -415,3 +420,31 @@ def test_a_hostile_daemon_writes_nothing_outside(tmp_path: Path, path: str) -> N
 
     assert list(outside.iterdir()) == []
     assert sorted(each.name for each in tmp_path.iterdir()) == ["dest", "outside"]
+
+
+def test_a_mirror_needs_a_daemon_that_sends_one_tree(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    outputs = Outputs({0: DirectoryTarget(path=tmp_path, mirror=True)})
+
+    with serving(outputs) as (running, _):
+        code, words = failure(running, exporter(0))
+
+    assert code is grpc.StatusCode.UNKNOWN
+    assert words == (
+        "local exporter mode=delete requires a BuildKit daemon with multi-platform local export "
+        "support"
+    )
+    assert isinstance(outputs.failed, TransferError)
+    assert (tmp_path / "old").exists()
+
+
+def test_a_mirror_leaves_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    outputs = Outputs({0: DirectoryTarget(path=tmp_path, mirror=True)})
+
+    with serving(outputs) as (running, _):
+        one_tree = ("buildkit-exporter-multi-platform", "1")
+        running.run(lambda: send_tree(running, 0, [("new", 0o644, b"new")], one_tree))
+
+    assert [place.name for place in tmp_path.iterdir()] == ["new"]
+    assert outputs.failed is None

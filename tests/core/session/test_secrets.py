@@ -86,7 +86,10 @@ def test_a_file_that_grew_is_refused(tmp_path: Path) -> None:
     secrets = Secrets({"file": str(path)})
     path.write_bytes(b"x" * (MAX_SECRET + 1))
 
-    with serving(secrets) as (running, _), pytest.raises(grpc.RpcError, match="too large"):
+    with (
+        serving(secrets) as (running, _),
+        pytest.raises(grpc.RpcError, match="too big. max size 500KiB"),
+    ):
         get(running, "file")
 
 
@@ -107,7 +110,7 @@ def test_what_is_too_large_is_told_before_anything_is_sent(tmp_path: Path) -> No
     path.write_bytes(b"x" * (MAX_SECRET + 1))
 
     for secret in (str(path), b"x" * (MAX_SECRET + 1)):
-        with pytest.raises(InputError, match="secret big is too large: 512001 bytes"):
+        with pytest.raises(InputError, match="secret big too big. max size 500KiB"):
             Secrets({"big": secret})
 
 
@@ -121,3 +124,30 @@ def test_a_malformed_request_is_refused() -> None:
             running.unary(GET, b"\x0a\xff")
 
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockyard.session.secrets._PATIENCE", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+
+    with (
+        serving(Secrets({"x": "pipe"}, tmp_path)) as (running, session),
+        pytest.raises(grpc.RpcError, match="secret x: nobody writes to pipe"),
+    ):
+        get(running, "x")
+
+    assert isinstance(session.failed, InputError)
+
+
+def test_paths_are_relative_to_the_given_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hush")
+
+    with serving(Secrets({"x": "file"}, tmp_path)) as (running, _):
+        assert get(running, "x") == b"hush"
+
+
+def test_a_secret_without_an_id_is_told() -> None:
+    with pytest.raises(InputError, match=r"^secret missing ID$"):
+        Secrets({"": b"x"})
