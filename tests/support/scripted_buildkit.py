@@ -23,6 +23,7 @@ Values = dict[str, Any]
 
 _PACKAGE = "moby.buildkit.v1"
 _SERVICE = f"/{_PACKAGE}.Control/"
+_BRIDGE = f"/{_PACKAGE}.frontend.LLBBridge/"
 
 
 class Refusal(Exception):  # noqa: N818  # what a script says, not what is wrong with it
@@ -48,6 +49,12 @@ class ScriptedBuildKit:
         self.status: Callable[[Values, threading.Event], Iterator[Values]] | None = None
         self.workers: Callable[[], list[Values]] | None = None
         self.info: Callable[[], Values] | None = None
+        self.bridge: dict[str, Callable[[Values], Values]] = {}
+        """The gateway's methods by name."""
+        self.streams: dict[str, Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]] = {}
+        """Methods by their full name that answer with any number of messages, as bytes."""
+        self.builds: list[str] = []
+        """By which build's name each of them was called."""
         self.requests: list[tuple[str, Values]] = []
         self.canceled = {name: threading.Event() for name in ("Solve", "Status")}
         self.ended = {name: threading.Event() for name in ("Solve", "Status")}
@@ -113,6 +120,10 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # it has none
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         method = details.method.removeprefix(_SERVICE)
         daemon = self._daemon
+        if details.method in daemon.streams:
+            return grpc.unary_stream_rpc_method_handler(daemon.streams[details.method])
+        if details.method.startswith(_BRIDGE):
+            return self._bridge(details.method.removeprefix(_BRIDGE))
         if method == "Solve" and daemon.solve is not None:
             return _unary("Solve", self._solve)
         if method == "Status" and daemon.status is not None:
@@ -126,6 +137,27 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # it has none
         if method == "Info" and daemon.info is not None:
             return _unary("Info", self._info)
         return None
+
+    def _bridge(self, method: str) -> grpc.RpcMethodHandler[Any, Any] | None:
+        daemon = self._daemon
+        if method not in daemon.bridge:
+            return None
+
+        def answer(request: Values, call: grpc.ServicerContext) -> Values:
+            daemon.requests.append((f"bridge.{method}", request))
+            metadata = dict(call.invocation_metadata())
+            daemon.builds.append(str(metadata.get("buildkit-controlapi-buildid")))
+            try:
+                return daemon.bridge[method](request)
+            except Refusal as refusal:
+                _refuse(call, refusal)
+
+        response = "PongResponse" if method == "Ping" else f"{method}Response"
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=_reader(f"frontend.{method}Request"),
+            response_serializer=_writer(f"frontend.{response}"),
+        )
 
     def _solve(self, request: Values, call: grpc.ServicerContext) -> Values:
         daemon = self._daemon

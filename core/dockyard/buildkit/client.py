@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockyard.driver import Connection, GCPolicy, Worker
 from dockyard.errors import (
     BuildError,
+    CapabilityError,
     ConnectionLostError,
     DaemonError,
     DockyardError,
@@ -19,7 +20,11 @@ from dockyard.wire import messages
 from dockyard.wire.codec import CodecError, Message, decode, encode
 from dockyard.wire.errors import CallError, PeerError, WireError
 from dockyard.wire.grpc import Channel, Code
+from dockyard.wire.limits import MAX_MESSAGE
 from dockyard.wire.loop import Loop
+
+if TYPE_CHECKING:
+    from dockyard.buildkit.failure import StepLogs
 
 CONTROL = "/moby.buildkit.v1.Control/"
 """What the names of the control service's methods begin with."""
@@ -33,6 +38,7 @@ class Client:
         self.loop = Loop()
         self.channel = Channel(self.loop, connection.stream, authority=connection.authority)
         self._workers: tuple[Worker, ...] | None = None
+        self._capabilities: frozenset[str] | None = None
 
     def workers(self, timeout: float = 20) -> tuple[Worker, ...]:
         """Give the daemon's workers; it is asked once.
@@ -49,6 +55,24 @@ class Client:
             )
             self._workers = tuple(_worker(record) for record in answer.get("record", ()))
         return self._workers
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether the daemon remembers builds and attests images: from BuildKit 0.11 on."""
+        return any(worker.tells_version for worker in self.workers())
+
+    def capabilities(self, timeout: float = 20) -> frozenset[str]:
+        """Give the names of all that the daemon can do in a build; it is asked once.
+
+        Raises:
+            DaemonError: It refused, or did not answer in time.
+            ConnectionLostError: The connection broke.
+        """
+        if self._capabilities is None:
+            from dockyard.buildkit.probe import ask_capabilities
+
+            self._capabilities = ask_capabilities(self, timeout)
+        return self._capabilities
 
     def version(self, timeout: float = 20) -> str | None:
         """Give BuildKit's version, or None where it is too old to tell.
@@ -114,27 +138,48 @@ def describe(code: Code, message: str) -> str:
     return f"{code.go_name}: {message}" if message else code.go_name
 
 
-def build_error(error: CallError) -> BuildError:
-    """Turn the status that ended a solve into our error, with all that its details tell."""
+def build_error(error: CallError, steps: StepLogs | None = None) -> BuildError:
+    """Turn the status that ended a solve into our error, with all that is known of the failure."""
     from dockyard.buildkit.details import parse_details
+    from dockyard.buildkit.failure import Failure, classify
 
     details = parse_details(error.details)
     message = error.message or details.message
-    found = BuildError(
-        describe(error.code, message),
+    step = steps.failed(details.vertex, message) if steps is not None else None
+    exit_code = _exit_code(message) if details.exit_code is None else details.exit_code
+    too_old = _too_old(message)
+    failure = Failure(error.code, message, details, exit_code, step.name if step else "")
+    kind = CapabilityError if too_old else classify(failure)
+    return kind(
+        too_old or describe(error.code, message),
         code=error.code.go_name,
         excerpts=details.excerpts,
-        vertex=details.vertex,
-        step_exit_code=_exit_code(message) if details.exit_code is None else details.exit_code,
+        sources=details.sources,
+        vertex=details.vertex or (step.digest if step else None),
+        step=step.name if step else "",
+        step_exit_code=exit_code,
+        stdout=step.stdout if step else b"",
+        stderr=step.stderr if step else b"",
         stacks=details.stacks,
     )
-    found.hint = _hint(error.code, message)
-    return found
 
 
-def input_error(error: CodecError) -> InputError:
-    """Turn the refusal to encode a request into our error: a person gave the value."""
-    return InputError(f"the build request cannot be sent: {error}")
+def encode_request(table: Message, values: Mapping[str, Any]) -> bytes:
+    """Encode a request that has values in it that a person gave.
+
+    Raises:
+        InputError: It cannot be sent; says why.
+    """
+    try:
+        data = encode(table, values)
+    except CodecError as error:
+        raise InputError(f"the build request cannot be sent: {error}") from error
+    if len(data) > MAX_MESSAGE:
+        raise InputError(
+            f"the build request cannot be sent: it has {len(data) >> 20} MiB, and BuildKit takes "
+            f"{MAX_MESSAGE >> 20}"
+        )
+    return data
 
 
 def _exit_code(message: str) -> int | None:
@@ -144,24 +189,28 @@ def _exit_code(message: str) -> int | None:
 
 
 _CAPABILITY = "unsupported frontend capability moby.buildkit.frontend."
-_HINTS = {
-    "contexts": "named contexts need a Dockerfile frontend of version 1.4 or newer",
-    "gitquerystring": "git URLs with a query need BuildKit 0.24 or a Dockerfile frontend of "
-    "version 1.18, or newer",
+_TOO_OLD = {
+    "contexts": "current frontend does not support --build-context. Named contexts are supported "
+    "since Dockerfile v1.4. Use #syntax directive in Dockerfile or update to latest BuildKit.",
+    "gitquerystring": "current frontend does not support Git URLs with query string components. "
+    "Git URLs with query string are supported since Dockerfile v1.18 and BuildKit v0.24. Use "
+    "BUILDKIT_SYNTAX build-arg, #syntax directive in Dockerfile or update to latest BuildKit.",
 }
 
 
-def _hint(code: Code, message: str) -> str | None:
+def _too_old(message: str) -> str | None:
+    """Say of a frontend that lacks a capability what it is too old for."""
     _, found, name = message.partition(_CAPABILITY)
-    if code is not Code.UNIMPLEMENTED or not found:
+    if not found:
         return None
-    return next((hint for key, hint in _HINTS.items() if name.startswith(key)), None)
+    return next((words for key, words in _TOO_OLD.items() if name.startswith(key)), None)
 
 
 def _worker(values: Mapping[str, Any]) -> Worker:
     return Worker(
         id=values.get("ID", ""),
         labels=values.get("Labels", {}),
+        tells_version="BuildkitVersion" in values,
         platforms=tuple(_platform(one) for one in values.get("platforms", ())),
         gc_policies=tuple(_gc_policy(one) for one in values.get("GCPolicy", ())),
     )

@@ -12,6 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dockyard.errors import ErrorSource
 from dockyard.events import SourceInfo, SourceRange
 from dockyard.wire.codec import CodecError, decode
 from dockyard.wire.messages import RPC_STATUS
@@ -33,6 +34,14 @@ class Details(NamedTuple):
     """The exit code of the step's process."""
     stacks: tuple[str, ...] = ()
     """Where in the daemon's source it happened."""
+    sources: tuple[ErrorSource, ...] = ()
+    """The lines of the Dockerfile that the daemon pointed at."""
+    denied: bool = False
+    """Whether a policy refused something."""
+    subrequest: str | None = None
+    """The request that the frontend does not know."""
+    capability: str | None = None
+    """What the frontend cannot do."""
 
 
 def parse_details(data: bytes) -> Details:
@@ -47,15 +56,18 @@ def parse_details(data: bytes) -> Details:
         values = _parse_json(detail.get("value", b""))
         if values is not None:
             found.setdefault(kind, []).append(values)
+    decisions = found.get("policysession.DecisionResponse+json", ())
+    pointed = list(filter(None, map(_pointed, found.get("errdefs.Source+json", ()))))
     return Details(
         message=status.get("message", ""),
-        excerpts=(
-            *_denials(found.get("policysession.DecisionResponse+json", ())),
-            *filter(None, map(_excerpt, found.get("errdefs.Source+json", ()))),
-        ),
+        excerpts=(*_denials(decisions), *filter(None, (excerpt(*one) for one in pointed))),
         vertex=_first(found.get("errdefs.Vertex+json", ()), "digest", str),
         exit_code=_first(found.get("gatewayapi.ExitMessage+json", ()), "code", int),
         stacks=tuple(map(_stack, found.get("stack.Stack+json", ()))),
+        sources=tuple(filter(None, (_error_source(*one) for one in pointed))),
+        denied=bool(decisions),
+        subrequest=_first(found.get("errdefs.Subrequest+json", ()), "name", str),
+        capability=_first(found.get("errdefs.FrontendCap+json", ()), "name", str),
     )
 
 
@@ -71,12 +83,24 @@ def excerpt(source: SourceInfo, ranges: Sequence[SourceRange]) -> str | None:
         return None
     last = min(max(end for _, end in spans), len(lines))
     start, end = _around(first, last, len(lines))
+    marked = _covered(spans, last)
     shown = [
-        f" {number:3d} | {'>>>' if any(a <= number <= b for a, b in spans) else '   '} "
-        f"{lines[number - 1]}"
+        f" {number:3d} | {'>>>' if number in marked else '   '} {lines[number - 1]}"
         for number in range(start, end + 1)
     ]
     return "\n".join([f"{source.filename}:{first}", _RULE, *shown, _RULE])
+
+
+def _covered(spans: Sequence[tuple[int, int]], last: int) -> set[int]:
+    """Give the numbers from any span's start to its end, looking at none of them twice."""
+    covered: set[int] = set()
+    number = 0
+    for start, end in sorted(spans):
+        number = max(number, start)
+        stop = min(end, last) + 1
+        covered.update(range(number, stop))
+        number = max(number, stop)
+    return covered
 
 
 def _around(start: int, end: int, count: int) -> tuple[int, int]:
@@ -128,14 +152,27 @@ def _first(found: Sequence[Mapping[str, Any]], key: str, kind: type) -> Any:  # 
     return None
 
 
-def _excerpt(values: Mapping[str, Any]) -> str | None:
+def _pointed(values: Mapping[str, Any]) -> tuple[SourceInfo, list[SourceRange]] | None:
+    """Read a source, and what of it was pointed at."""
     info = _get(values, "info", dict)
     try:
         data = a2b_base64(_get(info, "data", str), strict_mode=True)
     except (Base64Error, ValueError):
         return None
     source = SourceInfo(filename=_get(info, "filename", str), data=data)
-    return excerpt(source, [_range(one) for one in _get(values, "ranges", list)])
+    return source, [_range(one) for one in _get(values, "ranges", list)]
+
+
+def _error_source(source: SourceInfo, ranges: Sequence[SourceRange]) -> ErrorSource | None:
+    first = min((one.start_line for one in ranges), default=0)
+    if first < 1:
+        return None
+    return ErrorSource(
+        filename=source.filename,
+        first_line=first,
+        last_line=max(max(one.start_line, one.end_line) for one in ranges),
+        data=source.data,
+    )
 
 
 def _range(values: object) -> SourceRange:

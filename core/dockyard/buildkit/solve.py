@@ -7,17 +7,17 @@ returned; how long is nowhere written, so we listen until it ends or falls silen
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import closing
 from time import monotonic
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dockyard.buildkit.client import CONTROL, Client, build_error, input_error
+from dockyard.buildkit.client import CONTROL, Client, build_error, encode_request
+from dockyard.buildkit.failure import StepLogs
 from dockyard.buildkit.heartbeat import Heartbeat
+from dockyard.buildkit.request import SolveRequest, request_values
 from dockyard.buildkit.status import status_update
 from dockyard.cancellation import Cancellation
-from dockyard.driver import CacheEntry
 from dockyard.errors import CanceledError, DaemonError, DockyardError, ProtocolError
 from dockyard.events import StatusUpdate
 from dockyard.wire.codec import CodecError, decode, encode
@@ -26,33 +26,10 @@ from dockyard.wire.grpc import Call, Code
 from dockyard.wire.loop import Timer
 from dockyard.wire.messages import SOLVE_REQUEST, SOLVE_RESPONSE, STATUS_REQUEST, STATUS_RESPONSE
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+if TYPE_CHECKING:
+    from dockyard.buildkit.gateway import Conversation, Talk
+
 _NAMES_SHOWN = 3
-
-
-class Exporter(NamedTuple):
-    """What to do with the result, in BuildKit's terms."""
-
-    type: str
-    attributes: Mapping[str, str] = MappingProxyType({})
-
-
-class SolveRequest(NamedTuple):
-    """What BuildKit is asked to build."""
-
-    ref: str
-    """Names this build on the daemon; see :func:`new_id`."""
-    session: str = ""
-    """The id of the session that serves files and secrets."""
-    frontend: str = "dockerfile.v0"
-    attributes: Mapping[str, str] = MappingProxyType({})
-    """The frontend's own options."""
-    exporters: tuple[Exporter, ...] = ()
-    cache_imports: tuple[CacheEntry, ...] = ()
-    cache_exports: tuple[CacheEntry, ...] = ()
-    entitlements: tuple[str, ...] = ()
-    internal: bool = False
-    """Keep no record of this build."""
 
 
 class Patience(NamedTuple):
@@ -70,27 +47,19 @@ class Patience(NamedTuple):
     """How long it may take to answer."""
 
 
-def new_id() -> str:
-    """Make a random name for a build, a session or an upload: 25 letters and digits."""
-    number = int.from_bytes(os.urandom(17), "big")
-    out = ""
-    for _ in range(25):
-        number, digit = divmod(number, 36)
-        out += _DIGITS[digit]
-    return out
-
-
 def solve(
     client: Client,
     request: SolveRequest,
     on_update: Callable[[StatusUpdate], None],
     cancel: Cancellation,
     *,
+    talk: Talk | None = None,
     patience: Patience | None = None,
 ) -> dict[str, str]:
     """Build, and give what the exporters answered. Blocks until the build is over.
 
-    ``on_update`` is called from within, for each message of progress.
+    ``on_update`` is called from within, for each message of progress. With ``talk`` we lead the
+    build ourselves (see :mod:`dockyard.buildkit.gateway`); the request names no frontend then.
 
     Raises:
         BuildError: The build failed.
@@ -99,7 +68,8 @@ def solve(
         ProtocolError: The daemon's answers make no sense.
     """
     cancel.check()
-    return _Solve(client, request, on_update, patience or Patience()).run(cancel)
+    with closing(StepLogs()) as steps:
+        return _Solve(client, request, on_update, patience or Patience(), talk, steps).run(cancel)
 
 
 class _Solve:
@@ -111,6 +81,8 @@ class _Solve:
         request: SolveRequest,
         on_update: Callable[[StatusUpdate], None],
         patience: Patience,
+        talk: Talk | None,
+        steps: StepLogs,
     ) -> None:
         self._client = client
         self._request = request
@@ -131,6 +103,15 @@ class _Solve:
         self._failure: DockyardError | None = None  # what we found wrong ourselves
         self._canceled = False
         self._over = False
+        self._steps = steps
+        self._conversation = self._converse(talk)
+
+    def _converse(self, talk: Talk | None) -> Conversation | None:
+        if talk is None:
+            return None
+        from dockyard.buildkit.gateway import Conversation
+
+        return Conversation(self._client, self._request.ref, talk)
 
     def run(self, cancel: Cancellation) -> dict[str, str]:
         loop = self._client.loop
@@ -146,10 +127,7 @@ class _Solve:
         return self._result()
 
     def _start(self) -> None:
-        try:
-            request = encode(SOLVE_REQUEST, request_values(self._request))
-        except CodecError as error:
-            raise input_error(error) from error
+        request = encode_request(SOLVE_REQUEST, request_values(self._request))
         channel = self._client.channel
         self._solve = channel.start(
             CONTROL + "Solve", on_message=self._on_answer, on_end=self._on_solved
@@ -161,17 +139,21 @@ class _Solve:
         )
         self._status.send(encode(STATUS_REQUEST, {"Ref": self._request.ref}))
         self._status.half_close()
+        if self._conversation is not None:
+            self._conversation.start(self._fail)
         self._heartbeat.start()
 
     def _stop(self) -> None:
         """Leave nothing behind on the loop, however it was left."""
         self._over = True
+        if self._conversation is not None:
+            self._conversation.stop()
         self._heartbeat.stop()
         self._set_timer(None, self._drained)
         calls = [call for call in (self._solve, self._status) if call is not None]
         for call in calls:
             call.cancel()
-        if calls:
+        if calls or self._canceled:
             self._flush()
 
     def _flush(self) -> None:
@@ -194,6 +176,8 @@ class _Solve:
             return
         self._ended = True
         self._error = error
+        if self._conversation is not None:
+            self._conversation.stop()
         if self._status is None:
             self._finish()
         elif not self._canceled:
@@ -218,6 +202,7 @@ class _Solve:
                 self._running.pop(vertex.digest, None)
             elif vertex.started is not None:
                 self._running[vertex.digest] = vertex.name
+        self._steps.update(update)
         self._on_update(update)
 
     def _on_status_end(self, error: WireError | None) -> None:
@@ -270,10 +255,12 @@ class _Solve:
         if self._canceled:
             raise CanceledError
         error = self._error
-        if isinstance(error, CallError):
-            raise build_error(error) from error
-        if error is not None:
+        if error is not None and not isinstance(error, CallError):
             raise self._client.error(error, during=self._what_ran()) from error
+        if self._ended and self._conversation is not None:
+            self._conversation.check(failed=error is not None)
+        if error is not None:
+            raise build_error(error, self._steps) from error
         if self._ended and self._answer is not None:
             return self._answer
         raise self._failure or ProtocolError("BuildKit ended the build without an answer")
@@ -285,46 +272,6 @@ class _Solve:
         shown = ", ".join(f'"{name}"' for name in names[:_NAMES_SHOWN])
         more = len(names) - _NAMES_SHOWN
         return f" while running {shown}" + (f" and {more} more" if more > 0 else "")
-
-
-def request_values(request: SolveRequest) -> dict[str, Any]:
-    """Put a request into the words of the wire."""
-    attributes = dict(request.attributes)
-    if request.cache_imports and "cache-imports" not in attributes:
-        attributes["cache-imports"] = _cache_imports(request.cache_imports)
-    values: dict[str, Any] = {
-        "Ref": request.ref,
-        "Session": request.session,
-        "Frontend": request.frontend,
-        "FrontendAttrs": attributes,
-        "Exporters": [_entry(one) for one in request.exporters],
-        # There even when empty: daemons look inside without asking whether it is there.
-        "Cache": {
-            "Imports": [_entry(one) for one in request.cache_imports],
-            "Exports": [_entry(one) for one in request.cache_exports],
-        },
-        "Entitlements": list(request.entitlements),
-        "Internal": request.internal,
-    }
-    if request.exporters:
-        # All that daemons before 0.13 know; newer ones prefer the list.
-        values["ExporterDeprecated"] = request.exporters[0].type
-        values["ExporterAttrsDeprecated"] = request.exporters[0].attributes
-    return values
-
-
-def _entry(one: Exporter | CacheEntry) -> dict[str, Any]:
-    return {"Type": one.type, "Attrs": one.attributes}
-
-
-def _cache_imports(entries: tuple[CacheEntry, ...]) -> str:
-    """The frontend wants to know the imports as well, as JSON."""
-    import json
-
-    return json.dumps(
-        [{"Type": one.type, "Attrs": dict(one.attributes)} for one in entries],
-        separators=(",", ":"),
-    )
 
 
 def _is_unknown_job(error: CallError) -> bool:

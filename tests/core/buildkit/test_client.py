@@ -9,7 +9,13 @@ import pytest
 from dockyard.buildkit.client import Client, build_error
 from dockyard.driver import Connection, GCPolicy, Worker
 from dockyard.engine.stream import SocketStream
-from dockyard.errors import ConnectionLostError, DaemonError, ProtocolError
+from dockyard.errors import (
+    CapabilityError,
+    ConnectionLostError,
+    DaemonError,
+    FrontendError,
+    ProtocolError,
+)
 from dockyard.platforms import Platform
 from dockyard.wire.errors import CallError
 from dockyard.wire.grpc import Code
@@ -60,6 +66,20 @@ def test_workers_are_listed_with_their_labels_platforms_and_policies(
             ),
         ),
     )
+
+
+def test_a_daemon_that_tells_its_workers_version_keeps_records(
+    daemon: ScriptedBuildKit, client: Client
+) -> None:
+    daemon.workers = lambda: [{**WORKER, "BuildkitVersion": {}}]
+
+    assert client.keeps_records
+
+
+def test_an_older_daemon_does_not(daemon: ScriptedBuildKit, client: Client) -> None:
+    daemon.workers = lambda: [WORKER]
+
+    assert not client.keeps_records
 
 
 def test_workers_are_asked_for_once(daemon: ScriptedBuildKit, client: Client) -> None:
@@ -198,9 +218,28 @@ def test_an_old_engines_text_tells_the_exit_code(message: str, exit_code: int | 
     assert build_error(CallError(Code.UNKNOWN, message)).step_exit_code == exit_code
 
 
-def test_a_missing_frontend_capability_comes_with_advice() -> None:
-    text = "unsupported frontend capability moby.buildkit.frontend.contexts"
+@pytest.mark.parametrize("code", [Code.UNIMPLEMENTED, Code.UNKNOWN])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("contexts", "current frontend does not support --build-context. Named contexts are"),
+        ("gitquerystring", "current frontend does not support Git URLs with query string"),
+    ],
+)
+def test_a_frontend_that_is_too_old_is_said_in_words(code: Code, name: str, words: str) -> None:
+    text = f"failed to solve with x: unsupported frontend capability moby.buildkit.frontend.{name}"
 
-    assert "1.4" in (build_error(CallError(Code.UNIMPLEMENTED, text)).hint or "")
-    assert build_error(CallError(Code.UNIMPLEMENTED, "other")).hint is None
-    assert build_error(CallError(Code.UNKNOWN, text)).hint is None
+    error = build_error(CallError(code, text))
+
+    assert isinstance(error, CapabilityError)
+    assert str(error).startswith(words)
+
+
+def test_another_missing_capability_is_said_as_the_daemon_says_it() -> None:
+    text = "unsupported frontend capability moby.buildkit.frontend.other"
+
+    error = build_error(CallError(Code.UNIMPLEMENTED, text))
+
+    assert isinstance(error, FrontendError)
+    assert not isinstance(error, CapabilityError)
+    assert str(error) == f"Unimplemented: {text}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -165,3 +166,15 @@ def test_any_range_gives_an_excerpt_within_the_file_or_none(
         numbers = [int(line[:5]) for line in shown.split("\n")[2:-1]]
         assert numbers == list(range(numbers[0], numbers[-1] + 1))
         assert 1 <= numbers[0] <= numbers[-1] <= len(text.split("\n"))
+
+
+def test_ranges_without_number_are_marked_without_delay() -> None:
+    source = SourceInfo(filename="Dockerfile", data=b"\n" * 100_000)
+    ranges = [SourceRange(start_line=1, end_line=10**12)] * 50_000
+    begun = process_time()
+
+    shown = excerpt(source, ranges)
+
+    assert shown is not None
+    assert shown.count(">>>") == 100_001
+    assert process_time() - begun < 10  # it would be hours

@@ -9,7 +9,8 @@ import pytest
 
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.heartbeat import Heartbeat
-from dockyard.buildkit.solve import Patience, SolveRequest, new_id, solve
+from dockyard.buildkit.request import SolveRequest, new_id
+from dockyard.buildkit.solve import Patience, solve
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Connection
 from dockyard.engine.stream import SocketStream

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +11,8 @@ import grpc
 import pytest
 
 from dockyard.buildkit.client import Client
-from dockyard.buildkit.solve import (
-    Exporter,
-    Patience,
-    SolveRequest,
-    new_id,
-    request_values,
-    solve,
-)
+from dockyard.buildkit.request import Exporter, SolveRequest, new_id
+from dockyard.buildkit.solve import Patience, solve
 from dockyard.cancellation import Cancellation
 from dockyard.driver import CacheEntry
 from dockyard.errors import (
@@ -174,21 +167,6 @@ def test_a_plain_request_has_no_exporter_and_no_definition_but_a_cache(
     assert dict(daemon.requests)["Solve"] == {"Ref": "r", "Frontend": "dockerfile.v0", "Cache": {}}
 
 
-def test_cache_imports_that_are_given_to_the_frontend_are_left_alone() -> None:
-    request = SolveRequest(
-        ref="r", attributes={"cache-imports": "[]"}, cache_imports=(CacheEntry(type="registry"),)
-    )
-
-    assert request_values(request)["FrontendAttrs"] == {"cache-imports": "[]"}
-
-
-def test_ids_are_25_letters_and_digits_and_differ() -> None:
-    ids = {new_id() for _ in range(100)}
-
-    assert len(ids) == 100
-    assert all(re.fullmatch("[0-9a-z]{25}", one) for one in ids)
-
-
 def test_progress_that_comes_after_the_answer_is_not_lost(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
@@ -329,6 +307,13 @@ def test_a_build_that_fails_before_it_began_does_not_wait_for_its_status(
 def test_a_value_that_is_no_text_is_the_callers_mistake(client: Client) -> None:
     with pytest.raises(InputError, match=r"FrontendAttrs.*not valid UTF-8"):
         run(client, attributes={"build-arg:A": "\udcff"})
+
+
+def test_a_request_that_is_too_large_is_the_callers_mistake(client: Client) -> None:
+    large = {"build-arg:A": "x" * (17 << 20)}
+
+    with pytest.raises(InputError, match="it has 17 MiB, and BuildKit takes 16"):
+        solve(client, SolveRequest(ref=new_id(), attributes=large), print, Cancellation())
 
 
 def test_a_build_without_an_answer_is_a_protocol_error(

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+
+import pytest
+
+from dockyard.buildkit.client import Client
+from dockyard.buildkit.download import LIMIT, definition, download
+from dockyard.cancellation import Cancellation
+from dockyard.errors import ContextError, ProtocolError
+from support.protos import protos
+from support.scripted_buildkit import ScriptedBuildKit, Values
+
+from .test_gateway import Led
+
+URL = "http://example.invalid/Dockerfile"
+
+
+@pytest.fixture
+def led(daemon: ScriptedBuildKit) -> Led:
+    daemon.bridge["Solve"] = lambda _: {"result": {"ref": {"id": "r"}}}
+    return Led(daemon)
+
+
+def serve(daemon: ScriptedBuildKit, content: bytes, size: int | None = None) -> None:
+    """Answer as a daemon that has the file; ``size`` is what it claims."""
+    stat = {"path": "Dockerfile", "size": len(content) if size is None else size}
+
+    def read(request: Values) -> Values:
+        return {"Data": content[: request["Range"]["Length"]]}
+
+    daemon.bridge["StatFile"] = lambda _: {"stat": stat}
+    daemon.bridge["ReadFile"] = read
+
+
+def fetch(client: Client) -> bytes:
+    return download(client, URL, lambda _: None, Cancellation())
+
+
+def test_a_file_is_fetched_by_the_daemon_and_nothing_is_kept(
+    led: Led, daemon: ScriptedBuildKit, client: Client
+) -> None:
+    serve(daemon, b"FROM scratch\n")
+
+    assert fetch(client) == b"FROM scratch\n"
+
+    assert led.returned == [{"result": {}}]
+    requests = dict(daemon.requests)
+    assert requests["Solve"]["Internal"] is True
+    assert requests["bridge.ReadFile"]["Ref"] == "r"
+
+
+@pytest.mark.parametrize("size", [None, 5])
+def test_a_file_that_is_too_long_is_refused_whatever_the_daemon_claims(
+    led: Led, daemon: ScriptedBuildKit, client: Client, size: int | None
+) -> None:
+    serve(daemon, b"x" * (LIMIT + 10), size)
+
+    with pytest.raises(ContextError, match=r"bigger than allowed max size \(2\.097MB\)"):
+        fetch(client)
+
+    assert "error" in led.returned[0]
+
+
+def test_the_longest_file_is_fetched(led: Led, daemon: ScriptedBuildKit, client: Client) -> None:
+    serve(daemon, b"x" * LIMIT)
+
+    assert len(fetch(client)) == LIMIT
+    assert led.returned == [{"result": {}}]
+
+
+def test_the_definition_is_a_graph_of_one_download() -> None:
+    source, last = definition(URL)["def"]
+
+    op = protos().decode("pb.Op", source)
+    assert op["source"] == {"identifier": URL, "attrs": {"http.filename": "Dockerfile"}}
+    digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
+    assert protos().decode("pb.Op", last) == {"inputs": [{"digest": digest}]}
+    description = definition(URL)["metadata"][digest]["description"]
+    assert description == {"llb.customname": f"[internal] load {URL}"}
+
+
+def test_credentials_in_the_address_are_told_to_nobody_but_the_daemon() -> None:
+    url = "https://me:secret@example.invalid/Dockerfile"
+
+    graph = definition(url)
+
+    source = protos().decode("pb.Op", graph["def"][0])
+    assert source["source"]["identifier"] == url
+    assert "secret" not in str(graph["metadata"])
+
+
+def test_a_daemon_that_ends_the_build_without_the_file_makes_no_sense(
+    led: Led, daemon: ScriptedBuildKit, client: Client
+) -> None:
+    def succeed(_request: Values, _gone: threading.Event) -> Values:
+        return {"ExporterResponse": {}}
+
+    daemon.solve = succeed
+
+    with pytest.raises(ProtocolError, match="before it had a result"):
+        fetch(client)
