@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from dockyard.building.request import BuildOptions as BuildOptions
 from dockyard.building.request import make_request
@@ -32,6 +32,7 @@ from dockyard.driver import BuildRequest, BuildResult
 from dockyard.events import StatusUpdate
 
 if TYPE_CHECKING:
+    from dockyard.building.call.result import CallResult, LintResult, Outline, Targets
     from dockyard.building.workbench import Workbench
 
 OnProgress = Callable[[StatusUpdate], None]
@@ -50,7 +51,8 @@ def request(build_context: str | Path = ".", **options: Unpack[BuildOptions]) ->
     Raises:
         InputError: A value cannot be used; says which and why.
     """
-    return make_request(build_context, options, terminal=False)
+    variables = Environment.from_process().variables
+    return make_request(build_context, options, terminal=False, variables=variables)
 
 
 class Builder:
@@ -112,9 +114,68 @@ class Builder:
         Raises:
             InputError: A value cannot be used; says which and why.
         """
-        if not isinstance(build_context, BuildRequest):
-            build_context = request(build_context, **options)
-        return Build(self._workbench(), self.name, build_context, cancel or Cancellation())
+        asked = self._request(build_context, options)
+        return Build(self._workbench(), self.name, asked, cancel or Cancellation())
+
+    def call(
+        self,
+        method: str,
+        build_context: str | Path | BuildRequest = ".",
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[BuildOptions],
+    ) -> CallResult:
+        """Ask a Dockerfile's frontend for something else than a build; nothing is made or kept.
+
+        Args:
+            method: ``check``, ``outline``, ``targets``, ``subrequests.describe``, or another that
+                the frontend knows.
+            build_context: What would be built: a place, or a whole request.
+            on_progress: Is given every event, in the thread of the caller.
+            cancel: A switch that ends the call from another thread.
+            options: See :class:`BuildOptions`; outputs do not count.
+
+        Returns:
+            The answer: a ``LintResult``, ``Outline``, ``Targets`` or ``Methods`` where the method
+            is one of these four.
+
+        Raises:
+            DockyardError: It failed. ``FrontendError`` when the frontend does not know the method.
+        """
+        from dockyard.building.call.grammar import method as known
+        from dockyard.building.call.lead import as_call
+        from dockyard.building.call.result import call_result
+
+        asked = as_call(self._request(build_context, options), known(method))
+        result = self.build(asked, on_progress=on_progress, cancel=cancel)
+        return call_result(method, result.response)
+
+    def check(
+        self, build_context: str | Path | BuildRequest = ".", **options: Unpack[BuildOptions]
+    ) -> LintResult:
+        """Check a Dockerfile for mistakes and bad habits. See :meth:`call`."""
+        return cast("LintResult", self.call("check", build_context, **options))
+
+    def outline(
+        self, build_context: str | Path | BuildRequest = ".", **options: Unpack[BuildOptions]
+    ) -> Outline:
+        """Tell what a target can be given: arguments, secrets, agents. See :meth:`call`."""
+        return cast("Outline", self.call("outline", build_context, **options))
+
+    def targets(
+        self, build_context: str | Path | BuildRequest = ".", **options: Unpack[BuildOptions]
+    ) -> Targets:
+        """List the stages of a Dockerfile that can be built. See :meth:`call`."""
+        return cast("Targets", self.call("targets", build_context, **options))
+
+    def _request(
+        self, build_context: str | Path | BuildRequest, options: BuildOptions
+    ) -> BuildRequest:
+        if isinstance(build_context, BuildRequest):
+            return build_context
+        variables = self._environment.variables
+        return make_request(build_context, options, terminal=False, variables=variables)
 
     def _workbench(self) -> Workbench:
         from dockyard.building.workbench import Workbench
@@ -134,7 +195,7 @@ class Build:
     def __init__(
         self, workbench: Workbench, builder: str, asked: BuildRequest, cancel: Cancellation
     ) -> None:
-        from dockyard.building.run import open_builder, run_build
+        from dockyard.building.run import open_builder, run_build, sticky_key
         from dockyard.progress.writer import ProgressWriter
 
         self.warnings: list[str] = []
@@ -143,7 +204,7 @@ class Build:
         def work(emit: OnProgress) -> BuildResult:
             return run_build(
                 workbench,
-                open_builder(workbench, builder, sticky_key=asked.build_context),
+                open_builder(workbench, builder, sticky_key=sticky_key(asked)),
                 asked,
                 progress=ProgressWriter(emit, warn=self.warnings.append),
                 cancel=cancel,
@@ -201,3 +262,28 @@ def build(
         DockyardError: It failed. ``BuildError`` when the Dockerfile's steps did.
     """
     return Builder(builder).build(build_context, on_progress=on_progress, cancel=cancel, **options)
+
+
+def call(
+    method: str,
+    build_context: str | Path | BuildRequest = ".",
+    *,
+    builder: str = "",
+    on_progress: OnProgress | None = None,
+    cancel: Cancellation | None = None,
+    **options: Unpack[BuildOptions],
+) -> CallResult:
+    """Ask a Dockerfile's frontend for something else than a build. See :meth:`Builder.call`."""
+    return Builder(builder).call(
+        method, build_context, on_progress=on_progress, cancel=cancel, **options
+    )
+
+
+def check(
+    build_context: str | Path | BuildRequest = ".",
+    *,
+    builder: str = "",
+    **options: Unpack[BuildOptions],
+) -> LintResult:
+    """Check a Dockerfile for mistakes and bad habits."""
+    return Builder(builder).check(build_context, **options)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -20,8 +22,12 @@ from tools.engine import Engine
 
 from support.cli import Cli, end, wait_for
 from support.engines import ScratchContext, StartEngine
+from support.registry import Registry
 
 CliFor = Callable[[str], Cli]
+
+OLDER = b"FROM scratch\nCOPY notes /older\n"
+NEWER = b"FROM scratch\nCOPY notes /newer\n"
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def is_containerd(engine: Engine) -> bool:
     return "io.containerd.snapshotter" in docker(engine, "info", "--format", "{{.DriverStatus}}")
 
 
-def test_a_built_image_is_in_the_engine_and_runs(
+def test_row_127_a_directory_becomes_an_image_in_the_engine_and_runs(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     context = scratch_context('CMD ["/bin/busybox", "echo", "hello", "world"]')
@@ -68,7 +74,7 @@ def test_a_second_build_is_cached(cli: Cli, scratch_context: ScratchContext) -> 
     assert done.err.count(" CACHED") >= 2
 
 
-def test_no_cache_builds_every_step_and_its_filter_only_some(
+def test_row_139_no_cache_builds_every_step_and_its_filter_only_some(
     cli: Cli, scratch_context: ScratchContext
 ) -> None:
     context = scratch_context(
@@ -90,7 +96,7 @@ def test_no_cache_builds_every_step_and_its_filter_only_some(
     )
 
 
-def test_arguments_labels_and_target_reach_the_build(
+def test_row_133_arguments_labels_and_target_reach_the_build(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     context = scratch_context(
@@ -110,7 +116,64 @@ def test_arguments_labels_and_target_reach_the_build(
     assert labels == {"a": "one", "b": "default", "c": "three"}
 
 
-def test_hosts_and_networks_reach_run(cli: Cli, scratch_context: ScratchContext) -> None:
+def test_row_125_a_directory_is_sent_once_and_then_only_what_is_new(
+    engine_26: Engine, cli_for: CliFor, scratch_context: ScratchContext
+) -> None:
+    cli = cli_for(engine_26.host)
+    context = scratch_context(large=os.urandom(3 << 20))
+
+    first = cli.ok("build", context)
+    (context / "small").write_text("new")
+    second = cli.ok("build", context)
+
+    sent = [
+        re.findall(r"transferring context: ([\d.]+)([kM]?B)", each.err) for each in (first, second)
+    ]
+    assert sent[0][-1][1] == "MB"
+    assert sent[1][-1][1] in {"B", "kB"}
+
+
+def test_row_126_proxies_of_dockers_configuration_reach_run(
+    engine_26: Engine, cli_for: CliFor, scratch_context: ScratchContext
+) -> None:
+    cli = cli_for(engine_26.host)
+    here, elsewhere = "http://here.invalid:1", "http://elsewhere.invalid:1"
+    proxies = {
+        "default": {"httpProxy": elsewhere, "httpsProxy": elsewhere},
+        engine_26.host: {"httpProxy": here, "noProxy": "example.invalid"},
+    }
+    (cli.home / "docker").mkdir()
+    (cli.home / "docker/config.json").write_text(json.dumps({"proxies": proxies}))
+    context = scratch_context('RUN ["/bin/busybox", "env"]')
+
+    ours = cli.ok("build", "--no-cache", context)
+    given = cli.ok("build", "--no-cache", "--build-arg", f"http_proxy={elsewhere}", context)
+
+    assert f" HTTP_PROXY={here}\n" in ours.err
+    assert " NO_PROXY=example.invalid\n" in ours.err
+    assert elsewhere not in ours.err
+    assert here not in given.err
+
+
+def test_row_140_pull_asks_the_registry_for_a_newer_base(
+    engine_26: Engine, cli_for: CliFor, scratch_context: ScratchContext, registry: Registry
+) -> None:
+    cli = cli_for(engine_26.host)
+    base = f"{registry.address}/base/{uuid4().hex[:8]}"
+    cli.ok("build", "--push", "-t", base, scratch_context(notes=b"", Dockerfile=NEWER))
+    cli.ok("build", "-t", base, scratch_context(notes=b"", Dockerfile=OLDER))
+    (context := scratch_context()).joinpath("Dockerfile").write_text(f"FROM {base}\n")
+
+    cli.ok("build", "-o", "local", context)
+    cli.ok("build", "-o", "pulled", "--pull", context)
+
+    assert (cli.home / "local/older").exists()
+    assert (cli.home / "pulled/newer").exists()
+
+
+def test_rows_141_and_142_hosts_and_networks_reach_run(
+    cli: Cli, scratch_context: ScratchContext
+) -> None:
     context = scratch_context(
         'RUN ["/bin/busybox", "cat", "/etc/hosts"]',
         'RUN ["/bin/busybox", "ip", "link"]',
@@ -124,7 +187,7 @@ def test_hosts_and_networks_reach_run(cli: Cli, scratch_context: ScratchContext)
     assert "eth0" not in done.err
 
 
-def test_host_gateway_is_the_engines_address(
+def test_row_142_host_gateway_is_the_engines_address(
     cli: Cli, engine: Engine, scratch_context: ScratchContext
 ) -> None:
     if is_old(engine):
@@ -137,7 +200,9 @@ def test_host_gateway_is_the_engines_address(
     assert line.split()[-2].count(".") == 3
 
 
-def test_limits_reach_run(cli: Cli, engine: Engine, scratch_context: ScratchContext) -> None:
+def test_row_143_limits_reach_run(
+    cli: Cli, engine: Engine, scratch_context: ScratchContext
+) -> None:
     if is_old(engine):
         pytest.skip("BuildKit has ulimits and shm-size since 0.10; 20.10 has 0.8")
     context = scratch_context(
@@ -150,7 +215,7 @@ def test_limits_reach_run(cli: Cli, engine: Engine, scratch_context: ScratchCont
     assert " 3072 " in done.err
 
 
-def test_several_tags_are_all_given(
+def test_row_134_several_tags_are_all_given(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     cli.ok("build", "-t", tag, "-t", f"{tag}-more", scratch_context())
@@ -159,7 +224,7 @@ def test_several_tags_are_all_given(
     assert {tag, f"{tag}-more"} <= set(images)
 
 
-def test_quiet_prints_the_image_id_and_nothing_else(
+def test_row_159_quiet_prints_the_image_id_and_nothing_else(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     done = cli.ok("build", "-q", "-t", tag, scratch_context())
@@ -168,7 +233,7 @@ def test_quiet_prints_the_image_id_and_nothing_else(
     assert done.out.strip() == docker(engine, "inspect", "--format", "{{.Id}}", tag).strip()
 
 
-def test_the_image_id_and_the_metadata_are_written(
+def test_row_159_the_image_id_and_the_metadata_are_written(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     (cli.home / "iid").write_text("from an earlier build")
@@ -217,7 +282,7 @@ def test_a_dockerfile_that_does_not_parse_is_an_error_with_its_line(
         assert ">>> NONSENSE here" in done.err
 
 
-def test_ignored_files_are_not_sent(cli: Cli, scratch_context: ScratchContext) -> None:
+def test_row_128_ignored_files_are_not_sent(cli: Cli, scratch_context: ScratchContext) -> None:
     context = scratch_context("COPY . /all", 'RUN ["/bin/busybox", "find", "/all"]')
     for name in ("kept.txt", "dropped.log", "sub/kept.txt", "sub/dropped.log", "deep/a/b.log"):
         (context / name).parent.mkdir(exist_ok=True, parents=True)
@@ -238,7 +303,7 @@ def archive(context: Path) -> bytes:
     return sink.getvalue()
 
 
-def test_an_archive_on_stdin_is_a_context(
+def test_row_129_an_archive_on_stdin_is_a_context(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, tag: str
 ) -> None:
     cli.ok("build", "-t", tag, "-", stdin=archive(scratch_context()))
@@ -246,13 +311,15 @@ def test_an_archive_on_stdin_is_a_context(
     assert docker(engine, "inspect", "--format", "{{.Id}}", tag).startswith("sha256:")
 
 
-def test_a_dockerfile_on_stdin_has_an_empty_context(cli: Cli, engine: Engine, tag: str) -> None:
+def test_row_129_a_dockerfile_on_stdin_has_an_empty_context(
+    cli: Cli, engine: Engine, tag: str
+) -> None:
     cli.ok("build", "-t", tag, "-", stdin=b"FROM scratch\nLABEL from=stdin\n")
 
     assert docker(engine, "inspect", "--format", "{{.Config.Labels.from}}", tag).strip() == "stdin"
 
 
-def test_a_dockerfile_on_stdin_may_use_a_directory(
+def test_row_129_a_dockerfile_on_stdin_may_use_a_directory(
     cli: Cli, scratch_context: ScratchContext
 ) -> None:
     context = scratch_context(notes=b"from the context")
@@ -297,7 +364,7 @@ def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     server.server_close()
 
 
-def test_an_archive_from_a_website_is_a_context(
+def test_row_130_an_archive_from_a_website_is_a_context(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, website: tuple[Path, str], tag: str
 ) -> None:
     folder, url = website
@@ -308,7 +375,7 @@ def test_an_archive_from_a_website_is_a_context(
     assert docker(engine, "inspect", "--format", "{{.Config.Labels.from}}", tag).strip() == "web"
 
 
-def test_a_git_repository_is_a_context(
+def test_row_130_a_git_repository_is_a_context(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, website: tuple[Path, str], tag: str
 ) -> None:
     folder, url = website
@@ -334,7 +401,7 @@ def test_a_git_repository_is_a_context(
     assert docker(engine, "inspect", "--format", "{{.Config.Labels.from}}", tag).strip() == "git"
 
 
-def test_files_come_back(cli: Cli, scratch_context: ScratchContext) -> None:
+def test_row_151_files_come_back(cli: Cli, scratch_context: ScratchContext) -> None:
     context = scratch_context(notes=b"text")
     (context / "Dockerfile").write_text("FROM scratch\nCOPY notes /deep/notes\n")
     (context / "notes").chmod(0o640)
@@ -345,7 +412,7 @@ def test_files_come_back(cli: Cli, scratch_context: ScratchContext) -> None:
     assert (cli.home / "out" / "deep" / "notes").stat().st_mode & 0o777 == 0o640
 
 
-def test_an_archive_comes_back(cli: Cli, scratch_context: ScratchContext) -> None:
+def test_row_151_an_archive_comes_back(cli: Cli, scratch_context: ScratchContext) -> None:
     context = scratch_context(notes=b"text")
     (context / "Dockerfile").write_text("FROM scratch\nCOPY notes /deep/notes\n")
 
@@ -358,7 +425,7 @@ def test_an_archive_comes_back(cli: Cli, scratch_context: ScratchContext) -> Non
     assert sorted(path.name for path in (cli.home / "made").iterdir()) == ["out.tar"]
 
 
-def test_an_archive_goes_to_stdout(cli: Cli, scratch_context: ScratchContext) -> None:
+def test_row_151_an_archive_goes_to_stdout(cli: Cli, scratch_context: ScratchContext) -> None:
     context = scratch_context(notes=b"text")
     (context / "Dockerfile").write_text("FROM scratch\nCOPY notes /notes\n")
     process = cli.start("build", "-o", "-", context)
@@ -409,7 +476,7 @@ def test_what_a_classic_store_cannot_do_is_refused(
     assert message.startswith(f"failed to build: {words} is not supported for the docker driver.\n")
 
 
-def test_two_platforms_are_one_image_on_the_containerd_store(
+def test_row_135_two_platforms_are_one_image_on_the_containerd_store(
     cli_for: CliFor, engine_26_containerd: Engine, scratch_context: ScratchContext
 ) -> None:
     context = scratch_context()
@@ -424,7 +491,7 @@ def test_two_platforms_are_one_image_on_the_containerd_store(
     )
 
 
-def test_an_interrupt_ends_the_build_on_the_daemon(
+def test_row_164_an_interrupt_ends_the_build_on_the_daemon(
     cli: Cli, engine: Engine, scratch_context: ScratchContext
 ) -> None:
     mark = uuid4().hex

@@ -107,7 +107,7 @@ def test_a_failed_build_keeps_its_exit_code(
     assert err.strip().splitlines()[-1].startswith("ERROR: failed to build: failed to solve: ")
 
 
-def test_a_wrong_flag_is_125_with_the_usage(docker: Docker) -> None:
+def test_row_164_a_wrong_flag_is_125_with_the_usage(docker: Docker) -> None:
     _, err = docker.run("buildx", "build", "--nonsense", ".", code=125)
 
     assert err.startswith("unknown flag: --nonsense\n\nUsage:  docker buildx build ")
@@ -122,7 +122,7 @@ def test_docker_lists_the_plugin(docker: Docker) -> None:
 
 
 @pytest.mark.parametrize("whole_group", [True, False], ids=["terminal", "kill"])
-def test_an_interrupt_of_docker_ends_the_build(
+def test_row_164_an_interrupt_of_docker_ends_the_build(
     docker: Docker, scratch_context: ScratchContext, whole_group: bool
 ) -> None:
     """A terminal sends the signal to docker and to the plugin; ``kill`` to docker alone."""

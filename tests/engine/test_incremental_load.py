@@ -191,6 +191,32 @@ def test_of_a_changed_image_only_the_changed_layer_is_sent(bench: Bench) -> None
     bench.assert_whole()
 
 
+def test_what_is_attested_of_an_image_goes_with_its_changed_layers(containerd: Bench) -> None:
+    containerd.build("--provenance=mode=max")
+    containerd.write("small")
+
+    done = containerd.build("--provenance=mode=max")
+
+    assert MIB < containerd.proxy.loaded < MIB + LITTLE
+    assert "exporting attestation manifest" in done.err
+    containerd.assert_whole()
+    with tarfile.open(containerd.cli.home / "saved.tar") as archive:
+        index = json.load(archive.extractfile(blob_path(containerd.image_id())) or io.BytesIO())
+        found = [each.get("annotations", {}) for each in index["manifests"]]
+        assert [each.get("vnd.docker.reference.type") for each in found] == [
+            None,
+            "attestation-manifest",
+        ]
+        for entry in index["manifests"]:
+            manifest = json.load(archive.extractfile(blob_path(entry["digest"])) or io.BytesIO())
+            for blob in (manifest["config"], *manifest["layers"]):
+                assert archive.getmember(blob_path(blob["digest"])).size == blob["size"]
+
+
+def blob_path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
 def test_an_image_without_new_layers_is_sent_without_any(bench: Bench) -> None:
     bench.build()
     with (bench.context / "Dockerfile").open("a") as dockerfile:

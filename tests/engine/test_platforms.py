@@ -87,7 +87,7 @@ def get(registry: Registry, repository: str, place: str) -> Stored:
         return Stored(json.load(answer), kind, digest)
 
 
-def test_two_platforms_are_built_by_running_and_pushed_as_one_index(
+def test_row_135_two_platforms_are_built_by_running_and_pushed_as_one_index(
     emulation: None, cli: Cli, registry: Registry, build_context: Path
 ) -> None:
     repository = f"dockyard/{uuid4().hex[:8]}"

@@ -88,7 +88,7 @@ def push(cli: Cli, *arguments: object) -> str:
     return digest
 
 
-def test_the_digest_in_the_metadata_is_the_registrys(
+def test_row_152_the_digest_in_the_metadata_is_the_registrys(
     cli: Cli, registry: Registry, repository: str, scratch_context: ScratchContext
 ) -> None:
     name = f"{registry.address}/{repository}:one"
@@ -98,7 +98,7 @@ def test_the_digest_in_the_metadata_is_the_registrys(
     assert digest == digest_in(registry, repository, "one")
 
 
-def test_every_tag_is_pushed(
+def test_row_152_every_tag_is_pushed(
     cli: Cli, registry: Registry, repository: str, scratch_context: ScratchContext
 ) -> None:
     names = [f"{registry.address}/{repository}:{tag}" for tag in ("one", "two")]

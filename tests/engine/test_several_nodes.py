@@ -138,12 +138,15 @@ def get(registry: Registry, path: str) -> Stored:
 
 def platforms(index: Any) -> dict[str, str]:  # noqa: ANN401  # it is JSON
     """Give the images of an index: digests by platform."""
-    found = {}
-    for entry in index["manifests"]:
-        platform = entry["platform"]
-        if platform["os"] != "unknown":
-            found[f"{platform['os']}/{platform['architecture']}"] = entry["digest"]
-    return found
+    return {
+        f"{entry['platform']['os']}/{entry['platform']['architecture']}": entry["digest"]
+        for entry in images_in(index)
+    }
+
+
+def images_in(index: Any) -> list[Any]:  # noqa: ANN401  # it is JSON
+    """Give the entries of an index that are images, and not what is attested of them."""
+    return [each for each in index["manifests"] if each["platform"]["os"] != "unknown"]
 
 
 def metadata(cli: Cli) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def metadata(cli: Cli) -> dict[str, Any]:
 # --- registries -----------------------------------------------------------------------------
 
 
-def test_both_nodes_images_become_one_index(
+def test_rows_123_and_124_each_node_builds_its_platform_and_both_become_one_index(
     yard: Yard, cli: Cli, registry: Registry, repository: str, build_context: Path
 ) -> None:
     name = f"{registry.address}/{repository}:1"
@@ -170,7 +173,15 @@ def test_both_nodes_images_become_one_index(
         config = get(registry, f"{repository}/blobs/{image['config']['digest']}").content
         assert f"{config['os']}/{config['architecture']}" == platform
         assert platform.endswith(config["config"]["Labels"]["architecture"])
-    assert set(metadata(cli)) == {"buildx.build.ref", "containerimage.digest"}
+    others = [each for each in index.content["manifests"] if each not in images_in(index.content)]
+    attested = [each["annotations"]["vnd.docker.reference.digest"] for each in others]
+    assert attested == list(images.values())
+    assert set(metadata(cli)) == {
+        "buildx.build.provenance/linux/amd64",
+        "buildx.build.provenance/linux/arm64",
+        "buildx.build.ref",
+        "containerimage.digest",
+    }
     assert metadata(cli)["containerimage.digest"] == index.digest
     assert (cli.home / "id").read_text() == index.digest
     assert f"merging manifest list {name}\n" in done.err
@@ -185,13 +196,15 @@ def test_the_index_is_the_same_as_the_references(
     cli: Cli, registry: Registry, repository: str, build_context: Path, reference_buildx: str
 ) -> None:
     files = ("--push", "--metadata-file", "meta.json")
-    cli.ok("build", *BOTH, *files, "-t", f"{registry.address}/{repository}:1", build_context)
+    # What is attested has the time in it.
+    plain = attrs.evolve(cli, variables={**cli.variables, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})
+    plain.ok("build", *BOTH, *files, "-t", f"{registry.address}/{repository}:1", build_context)
     ours = metadata(cli)["containerimage.digest"]
 
     theirs = ("-t", f"{registry.address}/{repository}:2", str(build_context))
     done = subprocess.run(
         [reference_buildx, "build", *BOTH, *files, *theirs],
-        env={**cli.environment, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
+        env=plain.environment,
         cwd=cli.home,
         capture_output=True,
         timeout=120,
@@ -245,7 +258,7 @@ def test_annotations_of_the_index_are_the_indexs(
     index = get(registry, f"{repository}/manifests/latest").content
     assert index["mediaType"] == OCI_INDEX
     assert index["annotations"] == {"org.example": "yes"}
-    assert [entry.get("annotations") for entry in index["manifests"]] == [None, {"a": "b"}]
+    assert [entry.get("annotations") for entry in images_in(index)] == [None, {"a": "b"}]
 
 
 def log_in(cli: Cli, registry: Registry, password: str) -> None:
@@ -315,6 +328,27 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     file = tar.extractfile(name)
     assert file is not None
     return file.read()
+
+
+def test_what_is_attested_on_each_node_is_in_the_archive(
+    cli: Cli, build_context: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "image.oci"
+    wanted = ("--provenance=mode=max", "--metadata-file", "meta.json")
+
+    cli.ok("build", *BOTH, *wanted, "-o", f"type=oci,dest={archive}", build_context)
+
+    with tarfile.open(archive) as tar:
+        digest = metadata(cli)["containerimage.digest"]
+        index = json.loads(_read(tar, f"blobs/{digest.replace(':', '/')}"))
+        others = [each for each in index["manifests"] if each not in images_in(index)]
+        for entry in others:
+            manifest = json.loads(_read(tar, f"blobs/{entry['digest'].replace(':', '/')}"))
+            (layer,) = manifest["layers"]
+            statement = json.loads(_read(tar, f"blobs/{layer['digest'].replace(':', '/')}"))
+            assert statement["predicateType"].startswith("https://slsa.dev/provenance/")
+    attested = [each["annotations"]["vnd.docker.reference.digest"] for each in others]
+    assert attested == list(platforms(index).values())
 
 
 def test_an_archive_goes_to_stdout(cli: Cli, build_context: Path) -> None:
@@ -497,7 +531,8 @@ def test_a_failure_on_one_node_ends_the_other(
 
     assert time.monotonic() - begin < SECONDS
     assert done.code == 1
-    assert re.search(r"ERROR: failed to build: failed to solve: process .*busybox false", done.err)
+    words = r"ERROR: failed to build: failed to solve: process .*busybox false.* \(on node .+\)$"
+    assert re.search(words, done.err, re.MULTILINE)
     wait_for_sleepers(yard, 0)
 
 

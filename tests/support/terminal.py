@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import select
+import subprocess
+import termios
 import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 _TOKEN = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\r|\n|[^\x00-\x1f\x7f]|.", re.DOTALL)
+
+_SECONDS = 240
+"""For so long a command on a terminal may be silent."""
 
 
 def _cells(char: str) -> int:
@@ -121,3 +131,40 @@ class Terminal:
             self.colours |= {parameters} - {"0"}
         else:
             raise AssertionError(f"unknown control sequence {private}{parameters}{final}")
+
+
+def run_on_terminal(
+    command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, size: tuple[int, int]
+) -> Terminal:
+    """Run a command on a terminal until it has succeeded, and give what is on the screen then.
+
+    Args:
+        command: A program and its arguments.
+        env: Its environment, without ``TERM``.
+        cwd: Where it runs.
+        size: Columns and lines of the terminal.
+    """
+    ours, theirs = pty.openpty()
+    columns, lines = size
+    termios.tcsetwinsize(theirs, (lines, columns))
+    process = subprocess.Popen(
+        command,
+        env={**env, "TERM": "xterm"},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    written = bytearray()
+    while select.select([ours], [], [], _SECONDS)[0]:
+        try:
+            written += os.read(ours, 1 << 16)
+        except OSError:
+            break  # the last who had the terminal open is gone
+    os.close(ours)
+    assert process.wait(10) == 0, bytes(written)
+    screen = Terminal(columns, lines)
+    screen.write(written.decode())
+    return screen

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import evolve
 
-from dockyard.driver import BuildRequest, CacheEntry
+from dockyard.driver import BuildRequest, CacheEntry, boolean
 from dockyard.errors import DockyardError, InputError, OutputError
 
 if TYPE_CHECKING:
-    from dockyard.session.oci_index import Descriptor
+    from dockyard.session.oci_graph import Descriptor
     from dockyard.session.oci_layout import OciLayout
 
 _MANIFEST = "cache.manifest"
 _LATEST = "latest"
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 Warn = Callable[[str], None]
 
@@ -71,7 +69,8 @@ class LocalCaches:
         Raises:
             OutputError: An index cannot be written, or the daemon did not write all of a cache.
         """
-        from dockyard.session.oci_index import Name, check_whole, put, reset
+        from dockyard.session.oci_graph import check_whole
+        from dockyard.session.oci_index import Name, put, reset
 
         for written in self._written:
             descriptor = _root(written.layout, response.get(_MANIFEST, ""))
@@ -146,6 +145,22 @@ class _SkippedError(Exception):
     """A cache is not read; the text goes on where "skipped" ends."""
 
 
+def with_inline_cache(request: BuildRequest) -> BuildRequest:
+    """Give a request that writes the cache into the image, if a build argument says so."""
+    if not _asks_inline(request.build_args) or any(
+        entry.type == "inline" for entry in request.cache_to
+    ):
+        return request
+    return evolve(request, cache_to=(*request.cache_to, CacheEntry(type="inline")))
+
+
+def _asks_inline(arguments: Mapping[str, str]) -> bool:
+    try:
+        return boolean(arguments.get("BUILDKIT_INLINE_CACHE", ""))
+    except ValueError:
+        return False
+
+
 def check_caches(request: BuildRequest) -> bool:
     """Check the caches that a request names.
 
@@ -168,7 +183,8 @@ def check_caches(request: BuildRequest) -> bool:
 def _begin_of(layout: OciLayout, attributes: Mapping[str, str]) -> str:
     """Give the digest that a cache begins with."""
     from dockyard.session.content_store import is_digest
-    from dockyard.session.oci_index import UnreadableError, find, has
+    from dockyard.session.oci_graph import UnreadableError, has
+    from dockyard.session.oci_index import find
 
     digest = attributes.get("digest", "")
     if not digest:
@@ -196,7 +212,7 @@ def _begin_of(layout: OciLayout, attributes: Mapping[str, str]) -> str:
 
 def _root(layout: OciLayout, answer: str) -> Descriptor | None:
     """Give what a cache begins with."""
-    from dockyard.session.oci_index import UnreadableError, parse_descriptor, root_of
+    from dockyard.session.oci_graph import UnreadableError, parse_descriptor, root_of
 
     if not answer:
         return None
@@ -207,9 +223,8 @@ def _root(layout: OciLayout, answer: str) -> Descriptor | None:
 
 
 def _flag(attributes: Mapping[str, str], key: str) -> bool:
-    value = attributes.get(key, "")
-    if value in _TRUE:
-        return True
-    if value and value not in _FALSE:
-        raise InputError(f'failed to parse {key} attribute: invalid syntax: "{value}"')
-    return False
+    value = attributes.get(key) or "false"
+    try:
+        return boolean(value)
+    except ValueError as error:
+        raise InputError(f'failed to parse {key} attribute: invalid syntax: "{value}"') from error

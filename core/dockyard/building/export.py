@@ -11,8 +11,8 @@ from dockyard.building.output import is_layout
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
 from dockyard.errors import InputError
 
-_ONE_PLATFORM = "docker exporter does not currently support exporting manifest lists"
-_ONE_PLATFORM_IN_ARCHIVE = (
+ONE_PLATFORM = "docker exporter does not currently support exporting manifest lists"
+ONE_PLATFORM_IN_ARCHIVE = (
     "docker exporter does not support exporting manifest lists, use the oci exporter instead"
 )
 _NAMED = frozenset({"image", "oci", "docker"})
@@ -100,9 +100,9 @@ def fit_loads(
         has_containerd: Says whether the engine that an export is for has containerd's store.
 
     Raises:
-        InputError: An engine's store does not take images for several platforms.
+        InputError: An engine's store does not take images for several platforms, or attestations.
     """
-    several = len(request.platforms) > 1
+    several = len(request.platforms) > 1 or any(request.attestations.values())
     fitted = []
     prefer_image_digest = plan.prefer_image_digest
     for export in plan.exports:
@@ -112,7 +112,7 @@ def fit_loads(
             prefer_image_digest = True
             continue
         if export.type == "docker" and several:
-            raise InputError(_ONE_PLATFORM if export.is_load else _ONE_PLATFORM_IN_ARCHIVE)
+            raise InputError(ONE_PLATFORM if export.is_load else ONE_PLATFORM_IN_ARCHIVE)
         fitted.append(export)
     return plan._replace(exports=tuple(fitted), prefer_image_digest=prefer_image_digest)
 

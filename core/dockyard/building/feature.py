@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from dockyard.building.annotation import check_annotations
 from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
 from dockyard.errors import InputError, UnsupportedFeatureError
 
@@ -41,6 +42,8 @@ def needs(request: BuildRequest) -> Iterator[Need]:
     """Give what a request needs beyond what every driver has."""
     if any(entry.type != "inline" for entry in request.cache_to):
         yield Need(Feature.CACHE_EXPORT, "Cache export", "build-cache-backends")
+    if any(request.attestations.values()):
+        yield Need(Feature.MULTI_PLATFORM, "Attestation", "attestations")
     if len(request.platforms) > 1:
         yield Need(Feature.MULTI_PLATFORM, "Multi-platform build", "build-multi-platform")
     for output in request.outputs:
@@ -79,6 +82,7 @@ def check_features(
                 driver=driver,
                 hint=_who_has(need.feature, advice()),
             )
+    check_annotations(request, features)
     for output in request.outputs:
         if output.pushes and not request.tags and not output.attributes.get("name"):
             raise InputError("tag is needed when pushing to registry")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dockyard.building.resource import resource_attributes
 from dockyard.driver import BuildRequest, NodeFeatures
 from dockyard.errors import InputError
 from dockyard.fsutil.name import display
@@ -104,7 +105,7 @@ def _containers(request: BuildRequest, features: NodeFeatures, driver: str) -> d
         attributes["ulimit"] = ",".join(request.ulimits)
     if request.cgroup_parent:
         attributes["cgroup-parent"] = request.cgroup_parent
-    return attributes
+    return attributes | resource_attributes(request.resources)
 
 
 def _build_args(

@@ -5,8 +5,6 @@ It is made while it is read, so it needs no more room than the archives that it 
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import tarfile
 from collections.abc import Generator, Sequence
@@ -16,6 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
+from dockyard.building.tarball import (
+    END,
+    PIECE,
+    blob_path,
+    head,
+    json_file,
+    made_of,
+    padding,
+    plain_file,
+)
 from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest
 from dockyard.errors import InputError, ProtocolError
@@ -32,10 +40,9 @@ from dockyard.registry.descriptor import (
 )
 from dockyard.registry.reference import DIGEST, Reference
 
-_PIECE = 256 << 10
-_BLOCK = 512
 _LARGEST = 4 << 20
 """Bytes of a manifest, an index or a configuration."""
+_MOST_MEMBERS = 100_000
 
 
 class _Blob(NamedTuple):
@@ -82,7 +89,7 @@ class JoinedArchive:
     @cached_property
     def stream(self) -> BinaryIO:
         """The archive, to be read once."""
-        return io.BufferedReader(_Made(self._content()), _PIECE)
+        return made_of(self._content())
 
     def write(self, dest: str, request: BuildRequest, cancel: Cancellation) -> None:
         """Write the archive to a file, which appears when it is whole, or to the request's stdout.
@@ -101,7 +108,7 @@ class JoinedArchive:
             raise InputError("an output goes to stdout, and the request has none")
         forget = cancel.on_cancel(sink.abort)
         try:
-            while piece := self.stream.read(_PIECE):
+            while piece := self.stream.read(PIECE):
                 sink.write(bytearray(piece))
             sink.commit()
         except BaseException:
@@ -131,12 +138,7 @@ class JoinedArchive:
         """Open an archive, and give the manifests of its image."""
         try:
             archive = self._stack.enter_context(tarfile.open(piece, "r:"))  # noqa: SIM115
-            # A sparse file could stand for more bytes than there are.
-            members = {
-                member.name: member
-                for member in archive
-                if member.isreg() and not member.issparse()
-            }
+            members = _members(archive)
         except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
             raise ProtocolError(f"a node's archive cannot be read: {error}") from error
         for name, member in members.items():
@@ -164,16 +166,16 @@ class JoinedArchive:
         for digest, blob in self._blobs.items():
             if digest in self._indexes:
                 continue  # what they name stands in ours
-            yield _head(_path(digest), blob.member.size)
+            yield head(blob_path(digest), blob.member.size)
             with blob.open() as file:
-                while piece := file.read(_PIECE):
+                while piece := file.read(PIECE):
                     yield piece
-            yield bytes(-blob.member.size % _BLOCK)
+            yield padding(blob.member.size)
         descriptor, data = self.index
-        yield _file(_path(descriptor.digest), data)
-        yield _file("index.json", _json(self._top()))
-        yield _file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-        yield bytes(2 * _BLOCK)
+        yield plain_file(blob_path(descriptor.digest), data)
+        yield json_file("index.json", self._top())
+        yield json_file("oci-layout", {"imageLayoutVersion": "1.0.0"})
+        yield END
 
     def _top(self) -> dict[str, Any]:
         """Make the archive's own index: the image under each of its names."""
@@ -182,31 +184,16 @@ class JoinedArchive:
         return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": named or [image]}
 
 
-class _Made(io.RawIOBase):
-    """A file to read from whose content is made on the way."""
-
-    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
-        super().__init__()
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def close(self) -> None:
-        self._pieces.close()
-        super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401  # any writable buffer
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+def _members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """Give the regular files of an archive by name."""
+    found = {}
+    for count, member in enumerate(archive):
+        # Behind a negative size tarfile finds the same member again, for ever.
+        if member.size < 0 or count >= _MOST_MEMBERS:
+            raise ProtocolError("a node's archive makes no sense")
+        if member.isreg() and not member.issparse():  # which could stand for more than there is
+            found[member.name] = member
+    return found
 
 
 def _read(blob: _Blob) -> bytes:
@@ -223,22 +210,3 @@ def _annotations(name: str) -> dict[str, str]:
         "io.containerd.image.name": full,
         "org.opencontainers.image.ref.name": reference.target,
     }
-
-
-def _path(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
-
-
-def _json(values: object) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
-
-
-def _file(name: str, data: bytes) -> bytes:
-    return _head(name, len(data)) + data + bytes(-len(data) % _BLOCK)
-
-
-def _head(name: str, size: int) -> bytes:
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    entry.mode = 0o444
-    return entry.tobuf(tarfile.GNU_FORMAT)

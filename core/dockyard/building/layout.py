@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dockyard.errors import OutputError
-from dockyard.session.oci_index import (
-    Name,
-    UnreadableError,
-    check_whole,
-    parse_descriptor,
-    put,
-    root_of,
-)
+from dockyard.session.oci_graph import UnreadableError, check_whole, parse_descriptor, root_of
+from dockyard.session.oci_index import Name, put
 from dockyard.session.oci_layout import OciLayout
 
 _DESCRIPTOR = "containerimage.descriptor"

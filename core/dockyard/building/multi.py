@@ -6,18 +6,19 @@ Archives are taken from each node and joined, and so are images for an engine's 
 
 from __future__ import annotations
 
-import select
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import evolve
 
+from dockyard.building.export import ONE_PLATFORM
+from dockyard.building.multi_plan import Archive, Plan, part_output, plan_outputs
 from dockyard.building.several import together
-from dockyard.buildkit.solve import new_id
+from dockyard.buildkit.request import new_id
 from dockyard.cancellation import Cancellation
 from dockyard.driver import (
     BuildRequest,
@@ -26,27 +27,15 @@ from dockyard.driver import (
     Image,
     Node,
     NodeFeatures,
-    Output,
     Progress,
 )
-from dockyard.engine.wait import Wait
 from dockyard.errors import EngineError, EngineUnreachableError, InputError
+from dockyard.session.reader import read_pieces
 
 if TYPE_CHECKING:
-    from dockyard.building.merge import Push
     from dockyard.building.workbench import Workbench
     from dockyard.engine.endpoint import EngineEndpoint
-    from dockyard.registry.annotation import Annotations
     from dockyard.registry.descriptor import Index
-
-_ONE_PLATFORM = "docker exporter does not currently support exporting manifest lists"
-_ONE_PLATFORM_IN_ARCHIVE = (
-    "docker exporter does not support exporting manifest lists, use the oci exporter instead"
-)
-_PIECE = 256 << 10
-_LOOK_AGAIN = 60.0
-"""Seconds of silence of a stream; any number would do, because canceling ends the waiting."""
-_TRUE = frozenset({"1", "t", "true"})
 
 
 class Share(NamedTuple):
@@ -68,57 +57,6 @@ class Site(NamedTuple):
     """All of the builder's, whose files say how registries are reached."""
     progress: Progress
     cancel: Cancellation
-
-
-class Archive(NamedTuple):
-    """An archive or an engine's image that is joined when all nodes are done."""
-
-    output: Output
-    number: int
-    annotations: Annotations
-
-    def piece(self, folder: Path, part: int) -> Path:
-        """Give where a node's own archive lies meanwhile."""
-        return folder / f"output-{self.number}-node-{part}.tar"
-
-
-class Plan(NamedTuple):
-    """What to ask of each node, and what to do afterwards."""
-
-    outputs: tuple[Output | Archive, ...]
-    """What each node is asked for; an archive is one of its own for each node."""
-    push: Push | None = None
-
-    @property
-    def archives(self) -> list[Archive]:
-        return [output for output in self.outputs if isinstance(output, Archive)]
-
-
-def plan_outputs(request: BuildRequest) -> Plan:
-    """Say what to do for a request's outputs on several nodes.
-
-    Raises:
-        InputError: One of them cannot be made there.
-    """
-    images = [output for output in request.outputs if output.type == "image"]
-    outputs: list[Output | Archive] = []
-    push = None
-    for number, output in enumerate(request.outputs):
-        _check(output)
-        if output.type == "image":
-            if output is images[0]:  # a node is asked only once for all of them
-                image, push = _plan_image(images, request.tags)
-                outputs.append(image)
-        elif output.type in {"oci", "docker"}:
-            outputs.append(Archive(output, number, _annotations(output.attributes)))
-        else:
-            outputs.append(output)
-    if push and any(isinstance(output, Archive) for output in outputs):
-        raise InputError(
-            "an image cannot be pushed and written or loaded in one build on several nodes",
-            hint="build twice; the second build comes from the cache",
-        )
-    return Plan(tuple(outputs), push)
 
 
 def build_on_several(
@@ -145,19 +83,9 @@ def build_on_several(
                 tempfile.TemporaryDirectory(prefix="dockyard-", ignore_cleanup_errors=True)
             )
         )
-        ref = new_id()
-        parts = [
-            share._replace(request=_part_request(share.request, plan, folder, number, ref))
-            for number, share in enumerate(shares)
-        ]
+        parts = _parts(plan, shares, folder)
         for part in parts:
-            features = check(part)
-            able = features.has(Feature.DIRECT_PUSH) and not features.loads_itself
-            if plan.push is not None and not able:
-                raise InputError(
-                    f"multi-node push can't currently be performed with the {part.node.driver} "
-                    "driver, please switch to a different driver"
-                )
+            _check_push(plan, part.node, check(part))
         stdin = _shared_stdin(request, folder, site.cancel)
         if stdin is not None:
             files = [stack.enter_context(stdin.open("rb")) for _ in parts]
@@ -170,59 +98,6 @@ def build_on_several(
 
 
 # --- before ---------------------------------------------------------------------------------
-
-
-def _check(output: Output) -> None:
-    if output.type == "tar" or (
-        output.type == "oci" and not _is_true(output.attributes.get("tar", "true"))
-    ):
-        raise InputError(f"{output.type} for multi-node builds currently not supported")
-    if output.type == "docker" and not output.is_load:
-        raise InputError(_ONE_PLATFORM_IN_ARCHIVE)
-
-
-def _plan_image(images: Sequence[Output], tags: Sequence[str]) -> tuple[Output, Push | None]:
-    """Put all images that a node shall keep or push into one output."""
-    attributes = {key: value for image in images for key, value in image.attributes.items()}
-    if tags:
-        attributes["name"] = ",".join(tags)
-    image = evolve(images[0], attributes=attributes)
-    names = tuple(filter(None, attributes.get("name", "").split(",")))
-    if not image.pushes:
-        return image, None
-    if not names:
-        raise InputError("tag is needed when pushing to registry")
-    from dockyard.building.merge import Push
-    from dockyard.registry.annotation import Annotations
-    from dockyard.registry.reference import Reference
-
-    annotations, attributes = Annotations.take(attributes)
-    push = Push(
-        names=names,
-        annotations=annotations,
-        insecure=_is_true(attributes.get("registry.insecure", "")),
-        by_digest=_is_true(attributes.get("push-by-digest", "")),
-    )
-    repositories = dict.fromkeys(Reference.parse(name).name for name in names)
-    attributes |= {"name": ",".join(repositories), "push-by-digest": "true"}
-    return evolve(image, attributes=attributes), push
-
-
-def _annotations(attributes: Mapping[str, str]) -> Annotations:
-    from dockyard.registry.annotation import Annotations
-
-    return Annotations.take(attributes)[0]
-
-
-def _output(output: Output | Archive, folder: Path, part: int) -> Output:
-    if isinstance(output, Output):
-        return output
-    from dockyard.registry.annotation import Annotations
-
-    _, attributes = Annotations.take(output.output.attributes)
-    for key in ("name", "context"):  # what was joined is named, and nothing before
-        attributes.pop(key, None)
-    return Output(type="oci", attributes=attributes, dest=str(output.piece(folder, part)))
 
 
 def _check_engines(site: Site, plan: Plan) -> None:
@@ -244,20 +119,33 @@ def _check_engines(site: Site, plan: Plan) -> None:
             except EngineError:
                 capable = False
             if not capable:
-                raise InputError(_ONE_PLATFORM)
+                raise InputError(ONE_PLATFORM)
 
 
-def _part_request(
-    request: BuildRequest, plan: Plan, folder: Path, number: int, ref: str
-) -> BuildRequest:
-    """Make what one node is asked for; names stand in its outputs."""
-    return evolve(
-        request,
-        multi_platform=True,
-        ref=ref,
-        tags=(),
-        outputs=tuple(_output(each, folder, number) for each in plan.outputs),
-    )
+def _parts(plan: Plan, shares: Sequence[Share], folder: Path) -> list[Share]:
+    """Make what each node is asked for; names stand in its outputs."""
+    ref = new_id()
+    return [
+        share._replace(
+            request=evolve(
+                share.request,
+                multi_platform=True,
+                ref=ref,
+                tags=(),
+                outputs=tuple(part_output(each, folder, number) for each in plan.outputs),
+            )
+        )
+        for number, share in enumerate(shares)
+    ]
+
+
+def _check_push(plan: Plan, node: Node, features: NodeFeatures) -> None:
+    able = features.has(Feature.DIRECT_PUSH) and not features.loads_itself
+    if plan.push is not None and not able:
+        raise InputError(
+            f"multi-node push can't currently be performed with the {node.driver} driver, please "
+            "switch to a different driver"
+        )
 
 
 def _shared_stdin(request: BuildRequest, folder: Path, cancel: Cancellation) -> Path | None:
@@ -270,27 +158,9 @@ def _shared_stdin(request: BuildRequest, folder: Path, cancel: Cancellation) -> 
         return None
     path = folder / "stdin"
     with path.open("wb") as file:
-        while piece := _read_some(request.stdin, cancel):
+        for piece in read_pieces(request.stdin, cancel):
             file.write(piece)
     return path
-
-
-def _read_some(source: BinaryIO, cancel: Cancellation) -> bytes:
-    """Read from a stream that may be silent for long; no bytes are its end."""
-    try:
-        descriptor = source.fileno()
-    except (OSError, AttributeError, ValueError):
-        return source.read(_PIECE)  # in memory: nobody is waited for
-    # What the stream holds in its own buffer comes with the next bytes, or at the end.
-    with Wait(_LOOK_AGAIN, cancel) as wait:
-        while not wait.until_ready(descriptor, select.POLLIN, _LOOK_AGAIN / 2):
-            wait.restart()
-    read = getattr(source, "read1", source.read)
-    return bytes(read(_PIECE) or b"")
-
-
-def _is_true(value: str) -> bool:
-    return value.lower() in _TRUE
 
 
 # --- after ----------------------------------------------------------------------------------
@@ -316,6 +186,12 @@ def _joined(
                 cancel=site.cancel,
             )
         )
+    response |= {
+        key: value
+        for result in results
+        for key, value in result.response.items()
+        if key.startswith("buildx.build.provenance")
+    }
     warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
     return BuildResult(ref=results[0].ref, response=response, warnings=tuple(warnings))
 

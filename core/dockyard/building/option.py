@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from dockyard.building.csvline import fields, pairs
+from dockyard.building.csvline import fields, pairs, shown
 from dockyard.driver import CacheEntry
 from dockyard.errors import InputError
 
-_SIZE = r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?"
+_SIZE = r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kKmMgGtTpP])?[iI]?[bB]?"
 _ULIMITS = (
     "core cpu data fsize locks memlock msgqueue nice nofile nproc "
     "rss rtprio rttime sigpending stack"
@@ -55,11 +55,19 @@ def parse_size(value: str, flag: str) -> int:
     Raises:
         InputError: It is no size.
     """
-    match = re.fullmatch(_SIZE, value.strip())
-    if match is None:
+    size = byte_count(value.strip())
+    if size is None:
         raise InputError(
             f'invalid argument "{value}" for "--{flag}" flag: invalid size: \'{value}\''
         )
+    return size
+
+
+def byte_count(text: str) -> int | None:
+    """Turn a size such as ``64m`` into bytes, None when it is no size."""
+    match = re.fullmatch(_SIZE, text)
+    if match is None:
+        return None
     power = " kmgtp".index((match[2] or " ").lower())
     return int(float(match[1]) * 1024**power)
 
@@ -137,7 +145,7 @@ def parse_cache(values: Iterable[str]) -> tuple[CacheEntry, ...]:
         attributes = dict(pairs(value))
         kind = attributes.pop("type", "")
         if not kind:
-            raise InputError(f'type required for "{value}"')
+            raise InputError(f'type required for "{shown(value)}"')
         entries.append(CacheEntry(type=kind, attributes=attributes))
     return tuple(entries)
 

@@ -115,10 +115,8 @@ def _checked(output: Output, working_directory: Path) -> Output:
 
 
 def _check_mode(output: Output) -> None:
-    mode = output.attributes.get("mode", "copy")
-    if mode == "delete":
-        raise InputError("local exporter mode=delete is not supported yet")
-    if mode != "copy":
+    mode = output.attributes.get("mode", "")
+    if not output.deletes and mode.strip().lower() not in {"", "copy"}:
         raise InputError(f'invalid local exporter mode "{mode}"')
 
 

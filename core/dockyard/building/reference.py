@@ -40,3 +40,36 @@ def check_tag(tag: str) -> str:
             f'invalid tag "{tag}": cannot specify 64-byte hexadecimal strings as a repository name'
         )
     return tag
+
+
+def familiar_name(name: str) -> str:
+    """Give an image reference in its shortest form: no Docker Hub, no ``library``, no ``latest``.
+
+    Raises:
+        InputError: It is none; the message says only why.
+    """
+    if re.fullmatch(_HEX, name):
+        raise InputError(
+            f"invalid repository name ({name}), cannot specify 64-byte hexadecimal strings"
+        )
+    first, slash, rest = name.partition("/")
+    has_domain = slash and (
+        first == "localhost" or set(first) & set(".:") or first != first.lower()
+    )
+    domain, path = (first, rest) if has_domain else ("docker.io", name)
+    if domain in {"docker.io", "index.docker.io"}:
+        domain = "docker.io"
+        path = path if "/" in path else f"library/{path}"
+    match = re.fullmatch(_REFERENCE, f"{domain}/{path}")
+    if match is None or match["domain"] != domain:
+        repository = re.split("[:@]", path, maxsplit=1)[0]
+        if repository != repository.lower():
+            why = f": repository name ({repository}) must be lowercase"
+            raise InputError(f"invalid reference format{why}")
+        raise InputError("invalid reference format")
+    if len(match["name"]) > 255:
+        raise InputError("repository name must not be more than 255 characters")
+    if domain == "docker.io":
+        short = path.removeprefix("library/")
+        return (path if "/" in short else short).removesuffix(":latest")
+    return f"{domain}/{path}".removesuffix(":latest")

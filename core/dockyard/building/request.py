@@ -6,6 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
+from dockyard.building.annotation import parse_annotations
+from dockyard.building.attestation import parse_attestations
+from dockyard.building.entitlement import check_deletion, parse_allow
+from dockyard.building.named import parse_build_contexts
 from dockyard.building.option import (
     parse_add_host,
     parse_cache,
@@ -14,8 +18,13 @@ from dockyard.building.option import (
     parse_ulimit,
 )
 from dockyard.building.output import check_outputs, parse_outputs
+from dockyard.building.provenance import check_mode
 from dockyard.building.reference import check_tag
-from dockyard.driver import BuildRequest, Output
+from dockyard.building.rego import parse_policies
+from dockyard.building.resource import parse_resources
+from dockyard.building.secret import parse_secrets
+from dockyard.building.ssh import parse_ssh
+from dockyard.driver import BuildRequest, Output, SshAgent
 from dockyard.errors import InputError
 from dockyard.platforms import parse_list
 
@@ -54,10 +63,33 @@ class BuildOptions(TypedDict, total=False):
     ulimits: Iterable[str]
     """``name=soft[:hard]`` each."""
     cgroup_parent: str
+    resources: Iterable[str]
+    """Limits for ``RUN``, such as ``memory=1g``, as with ``--resource``."""
+    allow: Iterable[str]
+    """What the build may do, such as ``network.host``, as with ``--allow``."""
+    attest: Iterable[str]
+    """What to attest of the image, as with ``--attest``: ``"type=sbom"``."""
+    provenance: str | bool
+    """Whether and how to attest where the image comes from: ``"mode=max"``."""
+    sbom: str | bool
+    """Whether and how to attest what is in the image."""
+    annotations: Iterable[str]
+    """``[type[platform]:]key=value`` each, as with ``--annotation``."""
+    metadata_provenance: str
+    """How much provenance the result's metadata shall have: ``min`` or ``max``."""
     cache_from: Iterable[str]
     """Caches to read, as with ``--cache-from``."""
     cache_to: Iterable[str]
     """Caches to write, as with ``--cache-to``."""
+    secrets: Iterable[str] | Mapping[str, str | bytes]
+    """``id=ID[,src=FILE][,env=NAME]`` each, as with ``--secret``; or by id, values as bytes and
+    paths as text."""
+    ssh: Iterable[str | SshAgent]
+    """``ID[=SOCKET|KEY[,KEY]]`` each, as with ``--ssh``; or :class:`SshAgent` values."""
+    build_contexts: Iterable[str] | Mapping[str, str]
+    """``NAME=VALUE`` each, as with ``--build-context``; or values by name."""
+    policies: Iterable[str]
+    """``disabled=true`` builds in spite of a policy in Rego, which is refused otherwise."""
     stdin: BinaryIO | None
     """What ``-`` reads from."""
     stdout: BinaryIO | None
@@ -67,7 +99,11 @@ class BuildOptions(TypedDict, total=False):
 
 
 def make_request(
-    build_context: str | Path, options: BuildOptions, *, terminal: bool
+    build_context: str | Path,
+    options: BuildOptions,
+    *,
+    terminal: bool,
+    variables: Mapping[str, str],
 ) -> BuildRequest:
     """Make a request.
 
@@ -75,6 +111,7 @@ def make_request(
         build_context: A directory, ``-`` for ``stdin``, or a git or HTTP URL.
         options: What else was said.
         terminal: Whether an output to ``-`` would go to a terminal, which gets no archives.
+        variables: The environment, from which secrets and the ssh agent may come.
 
     Raises:
         InputError: A value cannot be used; says which and why.
@@ -89,7 +126,7 @@ def make_request(
         build_context=str(build_context),
         dockerfile=None if dockerfile is None else str(dockerfile),
         tags=tuple(check_tag(tag) for tag in options.get("tags", ())),
-        outputs=_outputs(options, here, terminal=terminal),
+        outputs=_outputs(options, here, terminal=terminal, home=variables.get("HOME", "")),
         target=options.get("target", ""),
         build_args=dict(options.get("build_args", {})),
         labels=dict(options.get("labels", {})),
@@ -104,15 +141,28 @@ def make_request(
         shm_size=parse_size(str(options.get("shm_size", 0)), "shm-size"),
         ulimits=tuple(parse_ulimit(value) for value in options.get("ulimits", ())),
         cgroup_parent=options.get("cgroup_parent", ""),
+        resources=parse_resources(options.get("resources", ())),
+        allow=parse_allow(options.get("allow", ())),
+        attestations=parse_attestations(
+            options.get("attest", ()),
+            provenance=options.get("provenance", ""),
+            sbom=options.get("sbom", ""),
+        ),
+        annotations=parse_annotations(options.get("annotations", ())),
+        metadata_provenance=check_mode(options.get("metadata_provenance", "")),
         cache_from=parse_cache(options.get("cache_from", ())),
         cache_to=parse_cache(options.get("cache_to", ())),
+        secrets=parse_secrets(options.get("secrets", ()), variables),
+        ssh=parse_ssh(options.get("ssh", ()), variables, str(build_context)),
+        build_contexts=parse_build_contexts(options.get("build_contexts", ())),
+        policies_disabled=parse_policies(options.get("policies", ())),
         stdin=options.get("stdin"),
         stdout=options.get("stdout"),
         working_directory=str(here),
     )
 
 
-def _outputs(options: BuildOptions, here: Path, *, terminal: bool) -> tuple[Output, ...]:
+def _outputs(options: BuildOptions, here: Path, *, terminal: bool, home: str) -> tuple[Output, ...]:
     given = tuple(options.get("outputs", ()))
     parsed = parse_outputs(
         [output for output in given if isinstance(output, str)],
@@ -120,4 +170,7 @@ def _outputs(options: BuildOptions, here: Path, *, terminal: bool) -> tuple[Outp
         load=options.get("load", False),
     )
     ready = (output for output in given if isinstance(output, Output))
-    return check_outputs((*ready, *parsed), working_directory=here, terminal=terminal)
+    outputs = (*ready, *parsed)
+    check_outputs(outputs, working_directory=here, terminal=terminal)  # before paths are followed
+    outputs = check_deletion(outputs, tuple(options.get("allow", ())), here, home)
+    return check_outputs(outputs, working_directory=here, terminal=terminal)

@@ -6,18 +6,22 @@ where it shall be.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import evolve
 
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import Assignment, resolve_declared
 from dockyard.builder.selection import check_context, choose
+from dockyard.building.annotation import annotated
 from dockyard.building.export import default_outputs, plan_exports
 from dockyard.building.feature import Advice, Alternative, check_features
+from dockyard.building.git import Repository
+from dockyard.building.inputs import open_inputs
 from dockyard.building.link import Link
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
@@ -32,6 +36,9 @@ from dockyard.driver import (
 )
 from dockyard.errors import BuilderError, CanceledError, DockyardError, PluginError
 from dockyard.platforms import Platform
+
+if TYPE_CHECKING:
+    from dockyard.building.multi import Share
 
 
 def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") -> Builder:
@@ -56,6 +63,14 @@ def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") 
     if not usable_nodes(builder):
         raise builder.first_error() or BuilderError(f'builder "{builder.name}" has no nodes')
     return builder
+
+
+def sticky_key(request: BuildRequest) -> str:
+    """Give what a driver with several daemons chooses one by: the build context's place.
+
+    A URL is treated as if it were a path, because buildx does so, too.
+    """
+    return os.path.abspath(os.path.join(request.working_directory, request.build_context))  # noqa: PTH100, PTH118  # Path keeps ".."
 
 
 def usable_nodes(builder: Builder) -> list[Node]:
@@ -105,6 +120,14 @@ class _Run(NamedTuple):
     cancel: Cancellation
 
     def build(self, request: BuildRequest) -> BuildResult:
+        open_inputs(request, self.workbench.environment)  # before anything is started for them
+        repository = Repository(request, self.workbench.environment, self.cancel)
+        try:
+            return self._build(request, repository)
+        finally:
+            repository.close()
+
+    def _build(self, request: BuildRequest, repository: Repository) -> BuildResult:
         nodes = usable_nodes(self.builder)
         shares = self._shares(request, nodes)
         node = nodes[shares[0].node]
@@ -117,10 +140,12 @@ class _Run(NamedTuple):
                 features = self.workbench.manager.features(node, ())
                 self._with_default_output(request, node, features)
             raise
-        request = self._with_default_output(request, node, link.features)
-        if len(shares) > 1:
+        request = annotated(self._with_default_output(request, node, link.features))
+        request = repository.describe(request, self.progress.warn)
+        if len(shares) > 1 and not request.call:
             return self._build_on_several(request, nodes, shares)
-        request = evolve(request, platforms=shares[0].platforms)
+        if not request.call:  # of which one node can tell for all platforms
+            request = evolve(request, platforms=shares[0].platforms)
         self._check(request, node, link.features)
         return self._build_on(node, request, self.cancel)
 
@@ -175,8 +200,18 @@ class _Run(NamedTuple):
                 for each in assigned
             ],
             check=check,
-            build=lambda share, cancel: self._build_on(share.node, share.request, cancel),
+            build=self._build_share,
         )
+
+    def _build_share(self, share: Share, cancel: Cancellation) -> BuildResult:
+        """Build on one of several nodes; an error says on which."""
+        try:
+            return self._build_on(share.node, share.request, cancel)
+        except CanceledError:
+            raise
+        except DockyardError as error:
+            error.message += f" (on node {share.node.name})"
+            raise
 
     def _check(self, request: BuildRequest, node: Node, features: NodeFeatures) -> None:
         check_features(request, features, driver=node.driver, advice=self._advice)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dockyard.cli.invocation import Invocation
 
 Options = SimpleNamespace
-"""Parsed flags by name, ``-`` written as ``_``, and the arguments as ``arguments``."""
+"""Parsed flags by name, ``-`` written as ``_``, the arguments as ``arguments``, and as ``given``
+the names of the flags in the order in which they stood on the command line."""
 
 
 class Command(NamedTuple):
@@ -186,7 +187,7 @@ class CommandParser:
         if not values["help"]:
             self._check_count(len(rest), *arguments)
         named = {name.replace("-", "_"): value for name, value in values.items()}
-        return Options(**named, arguments=rest)
+        return Options(**named, arguments=rest, given=[name for name, _ in flags])
 
     def split_head(self, line: Sequence[str]) -> tuple[list[str], list[str]]:
         """Separate the flags in front from what begins with the first argument.

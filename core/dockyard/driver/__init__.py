@@ -28,6 +28,7 @@ from dockyard.driver.request import (
     LoadResult,
     Output,
     PushResult,
+    SshAgent,
 )
 from dockyard.driver.type import HOOK_SPEC_VERSION, DriverType, EndpointForm
 
@@ -58,6 +59,7 @@ __all__ = [
     "Progress",
     "PushResult",
     "Removed",
+    "SshAgent",
     "State",
     "Step",
     "Stopped",

@@ -76,7 +76,7 @@ def _update(update: StatusUpdate) -> dict[str, Any]:
         vertexes=[_vertex(vertex) for vertex in update.vertexes],
         statuses=[_status(status) for status in update.statuses],
         logs=[_log(log) for log in update.logs],
-        warnings=[_warning(warning) for warning in update.warnings],
+        warnings=[warning_values(warning) for warning in update.warnings],
     )
 
 
@@ -115,7 +115,8 @@ def _log(log: VertexLog) -> dict[str, Any]:
     }
 
 
-def _warning(warning: VertexWarning) -> dict[str, Any]:
+def warning_values(warning: VertexWarning) -> dict[str, Any]:
+    """Give a warning as JSON has it."""
     return _present(
         vertex=warning.vertex,
         level=warning.level,

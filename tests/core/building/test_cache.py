@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dockyard.building.cache import LocalCaches, check_caches
+from dockyard.building.cache import LocalCaches, check_caches, with_inline_cache
 from dockyard.driver import BuildRequest, CacheEntry
 from dockyard.errors import InputError, OutputError
 from dockyard.session.oci_index import Name, put
@@ -231,3 +231,19 @@ def test_reset_leaves_only_what_the_index_names(tmp_path: Path) -> None:
 
     assert not path.exists()
     assert entries(tmp_path / "a") == {"latest": made["digest"]}
+
+
+def test_a_build_argument_writes_the_cache_into_the_image(tmp_path: Path) -> None:
+    asked = request(
+        tmp_path, build_args={"BUILDKIT_INLINE_CACHE": "1"}, cache_to=(local(dest="x"),)
+    )
+
+    assert with_inline_cache(asked).cache_to == (local(dest="x"), CacheEntry(type="inline"))
+    assert with_inline_cache(with_inline_cache(asked)) == with_inline_cache(asked)
+
+
+@pytest.mark.parametrize("value", ["0", "false", "", "perhaps"])
+def test_another_value_does_not(tmp_path: Path, value: str) -> None:
+    asked = request(tmp_path, build_args={"BUILDKIT_INLINE_CACHE": value})
+
+    assert with_inline_cache(asked) is asked

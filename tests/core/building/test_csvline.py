@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockyard.building.csvline import fields, pairs
+from dockyard.building.csvline import fields, line, pairs
 from dockyard.errors import InputError
 
 
@@ -62,3 +62,31 @@ def test_keys_are_lowered_and_values_kept() -> None:
 def test_a_field_without_a_value_is_named() -> None:
     with pytest.raises(InputError, match="^invalid value baz$"):
         pairs("type=local,baz")
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_a_line_gives_back_its_fields(record: list[str]) -> None:
+    quoted = [text for text in record if not text.startswith('"')]
+
+    if quoted:
+        assert fields(line(quoted)) == quoted
+
+
+def test_a_field_gets_quotes_only_if_it_needs_them() -> None:
+    assert line(["a=b", "c=d,e", 'f="g"']) == 'a=b,"c=d,e","f=""g"""'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"type=s3,secret_access_key=hush',
+        'type=s3,secret_access_key=hu"sh',
+        'type=gha,Token=hush,"a"b',
+        'type=gha,"ghtoken=hush,hush',
+    ],
+)
+def test_a_message_shows_no_secret(value: str) -> None:
+    with pytest.raises(InputError) as caught:
+        fields(value)
+    assert "hu" not in caught.value.message
+    assert "=***" in caught.value.message

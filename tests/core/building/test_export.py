@@ -111,6 +111,22 @@ def test_docker_images_are_for_one_platform(output: str, words: str) -> None:
         fit_loads(plan_exports(asked, BUILDKITD), asked, lambda _: True)
 
 
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("type=docker", "^docker exporter does not currently support exporting manifest lists$"),
+        ("type=docker,dest=x", "use the oci exporter instead$"),
+    ],
+)
+def test_docker_images_have_no_attestations(output: str, words: str) -> None:
+    asked = evolve(request(output), attestations={"sbom": "type=sbom"})
+
+    with pytest.raises(InputError, match=words):
+        fit_loads(plan_exports(asked, BUILDKITD), asked, lambda _: False)
+    none = evolve(asked, attestations={"provenance": ""})
+    fit_loads(plan_exports(none, BUILDKITD), none, lambda _: False)
+
+
 @pytest.mark.parametrize("kind", ["oci", "docker"])
 def test_an_image_may_be_written_as_a_directory(kind: str) -> None:
     (export,) = plan_exports(request(f"type={kind},tar=false,dest=x"), BUILDKITD).exports

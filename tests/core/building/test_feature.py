@@ -16,6 +16,7 @@ TWO = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 
 CASES = [
     (BuildRequest(cache_to=(CacheEntry(type="local"),)), "Cache export", "build-cache-backends"),
+    (BuildRequest(attestations={"sbom": "type=sbom"}), "Attestation", "attestations"),
     (BuildRequest(platforms=TWO), "Multi-platform build", "build-multi-platform"),
     (
         BuildRequest(outputs=parse_outputs(["type=oci,dest=x"], push=False, load=False)),
@@ -71,6 +72,7 @@ def test_what_a_node_has_is_not_refused(request_: BuildRequest) -> None:
         BuildRequest(),
         BuildRequest(cache_to=(CacheEntry(type="inline"),)),
         BuildRequest(platforms=TWO[:1]),
+        BuildRequest(attestations={"provenance": ""}),
         BuildRequest(outputs=parse_outputs(["type=docker", "o"], push=False, load=False)),
     ],
 )

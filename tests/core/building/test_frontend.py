@@ -38,6 +38,7 @@ def test_every_part_of_a_request_has_its_attribute() -> None:
         shm_size=1024,
         ulimits=("nofile=1:2", "core=0:0"),
         cgroup_parent="/x",
+        resources={"memory": "7", "cpu-quota": "0"},
     )
 
     assert attributes(request) == {
@@ -52,6 +53,7 @@ def test_every_part_of_a_request_has_its_attribute() -> None:
         "shm-size": "1024",
         "ulimit": "nofile=1:2,core=0:0",
         "cgroup-parent": "/x",
+        "memory": "7",
     }
 
 

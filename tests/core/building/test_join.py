@@ -182,3 +182,19 @@ def test_headers_that_make_no_sense_are_refused(tmp_path: Path, headers: dict[st
 
     with pytest.raises(ProtocolError):
         joined(piece)
+
+
+def header(name: str, size: int) -> bytes:
+    entry = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    entry[124:136] = size.to_bytes(12, "big", signed=True)  # as long sizes are written
+    entry[148:156] = b" " * 8
+    entry[148:156] = b"%06o\0 " % sum(entry)
+    return bytes(entry)
+
+
+def test_an_archive_that_leads_back_to_its_beginning_is_refused(tmp_path: Path) -> None:
+    piece = tmp_path / "a"
+    piece.write_bytes(header("index.json", -512) + bytes(1024))
+
+    with pytest.raises(ProtocolError, match="archive"):
+        joined(piece)

@@ -136,3 +136,10 @@ def test_any_text_gives_a_value_or_our_error(value: str) -> None:
             parse(value)
         except InputError:
             continue
+
+
+def test_a_cache_without_a_type_is_named_without_its_secrets() -> None:
+    with pytest.raises(
+        InputError, match=r'^type required for "region=x,secret_access_key=\*\*\*"$'
+    ):
+        parse_cache(["region=x,secret_access_key=hush,session_token=hush"])

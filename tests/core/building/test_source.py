@@ -4,14 +4,17 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from dockyard.building.source import Source, is_archive, open_source
+from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest
-from dockyard.errors import ContextError, InputError
+from dockyard.errors import CanceledError, ContextError, InputError
 
 
 def tar() -> bytes:
@@ -25,7 +28,11 @@ def tar() -> bytes:
 
 def source(tmp_path: Path, **values: object) -> Source:
     request = BuildRequest(working_directory=str(tmp_path), **values)  # type: ignore[arg-type]
-    return open_source(request)
+    return open_source(request, fetched, Cancellation())
+
+
+def fetched(url: str) -> bytes:
+    return f"FROM scratch\nLABEL from={url}\n".encode()
 
 
 @pytest.fixture
@@ -58,6 +65,21 @@ def test_a_lower_case_dockerfile_is_found(tmp_path: Path, project: Path) -> None
     (project / "Dockerfile").rename(project / "dockerfile")
 
     assert source(tmp_path, build_context="project").attributes == {"filename": "dockerfile"}
+
+
+def test_a_lower_case_dockerfile_is_found_where_the_flag_names_the_other(
+    tmp_path: Path, project: Path
+) -> None:
+    (project / "Dockerfile").rename(project / "dockerfile")
+
+    found = source(tmp_path, build_context="project", dockerfile="project/Dockerfile")
+
+    assert found.attributes == {"filename": "dockerfile"}
+
+
+def test_zstd_on_stdin_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ContextError, match="compressed with zstd"):
+        source(tmp_path, build_context="-", stdin=io.BytesIO(b"\x28\xb5\x2f\xfd" + b"x" * 600))
 
 
 def test_a_dockerfile_on_stdin_with_a_directory(tmp_path: Path, project: Path) -> None:
@@ -160,3 +182,50 @@ def test_an_endless_dockerfile_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", [b"", b"FROM x", b"\0" * 1024, b"x" * 1024])
 def test_what_is_no_archive(head: bytes) -> None:
     assert not is_archive(head)
+
+
+@pytest.mark.parametrize("place", ["project", "http://host.invalid/x.tar", "-"])
+def test_a_dockerfile_from_a_url_is_fetched_and_sent_inline(
+    tmp_path: Path, project: Path, place: str
+) -> None:
+    url = "https://host.invalid/Dockerfile"
+
+    found = source(tmp_path, build_context=place, dockerfile=url, stdin=io.BytesIO(tar()))
+
+    assert found.directories["dockerfile"] == {"Dockerfile": fetched(url)}
+    assert found.attributes["dockerfilekey"] == "dockerfile"
+    assert found.attributes["filename"] == "Dockerfile"
+    assert found.directories.get("context") == (project if place == "project" else None)
+    assert found.attributes.get("context") == (place if "://" in place else None)
+    assert (found.archive is not None) == (place == "-")
+
+
+def test_a_dockerfile_from_a_url_and_one_on_stdin_are_one_too_many(tmp_path: Path) -> None:
+    stdin = io.BytesIO(b"FROM scratch\n")
+
+    with pytest.raises(InputError, match="ambiguous Dockerfile source"):
+        source(tmp_path, build_context="-", dockerfile="http://host.invalid/D", stdin=stdin)
+
+
+@pytest.mark.parametrize("values", [{"build_context": "-"}, {"dockerfile": "-"}])
+def test_a_stdin_that_keeps_silent_is_left_when_canceled(
+    tmp_path: Path, values: dict[str, str]
+) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"FROM scratch\n")
+    cancel = Cancellation()
+    with open(ours, "rb") as stdin:  # noqa: PTH123  # a descriptor
+        request = BuildRequest(working_directory=str(tmp_path), stdin=stdin, **values)  # type: ignore[arg-type]
+        threading.Timer(0.1, cancel.cancel).start()
+
+        with pytest.raises(CanceledError):
+            open_source(request, fetched, cancel)
+    os.close(theirs)
+
+
+def test_a_stdin_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    closed = io.BytesIO()
+    closed.close()
+
+    with pytest.raises(ContextError, match="cannot read stdin: .*closed file"):
+        source(tmp_path, build_context="-", stdin=closed)

@@ -33,7 +33,7 @@ class ContainerdStore:
 
     @property
     def expected(self) -> str:
-        return self._content.manifest.digest
+        return self._content.root.digest
 
     def missing(self, found: StoredImage | None) -> frozenset[str] | None:
         if found is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from dockyard.driver import ImageBlob, ImageContent
 from dockyard.errors import ProtocolError
@@ -16,6 +16,9 @@ _MANIFESTS = frozenset(
     }
 )
 _SUPPOSED = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_ROLE = "vnd.docker.reference.type"
+_ATTESTS = "attestation-manifest"
 _MOST_LAYERS = 1000
 _MOST_BYTES = (1 << 63) - 1
 
@@ -23,7 +26,9 @@ _MOST_BYTES = (1 << 63) - 1
 def image_content(
     store: ExportStore, open_blob: Callable[[ImageBlob], BinaryIO]
 ) -> ImageContent | None:
-    """Give the only image of an export; None when it has several, or something beside it.
+    """Give the only image of an export; None when it has several, or something unknown beside it.
+
+    What is attested of the image belongs to it.
 
     Args:
         store: What the daemon wrote.
@@ -33,8 +38,14 @@ def image_content(
         ProtocolError: What the daemon wrote is no image.
     """
     roots = [digest for digest, ref in store.refs.items() if ref.startswith("manifest-")]
-    indexes = [ref for ref in store.refs.values() if ref.startswith("index-")]
-    if len(roots) != 1 or indexes:
+    indexes = [digest for digest, ref in store.refs.items() if ref.startswith("index-")]
+    family = _Family()
+    if len(indexes) == 1:
+        found = _family(store, indexes[0])
+        if found is None:
+            return None
+        family, roots = found, list(found.images)
+    if len(roots) != 1 or len(indexes) > 1:
         return None
     values = _object(store.blobs[roots[0]], "manifest")
     media_type = values.get("mediaType") or _SUPPOSED
@@ -48,8 +59,47 @@ def image_content(
         manifest=ImageBlob(digest=roots[0], size=len(store.blobs[roots[0]]), media_type=media_type),
         config=config,
         layers=_layers(values.get("layers"), _diff_ids(store.blobs[config.digest])),
+        index=family.root,
+        attested=family.attested,
         opener=open_blob,
     )
+
+
+class _Family(NamedTuple):
+    """What an index leads to."""
+
+    images: tuple[str, ...] = ()
+    """The digests of the images' manifests."""
+    attested: tuple[ImageBlob, ...] = ()
+    root: ImageBlob | None = None
+
+
+def _family(store: ExportStore, digest: str) -> _Family | None:
+    """Sort out what an index names; None when some of it did not come."""
+    data = store.blobs[digest]
+    values = _object(data, "index")
+    entries = values.get("manifests")
+    media_type = str(values.get("mediaType") or _INDEX)
+    images: list[str] = []
+    attested: list[ImageBlob] = []
+    for entry in entries if isinstance(entries, list) else []:
+        manifest = _blob(entry, "manifest")
+        if manifest.digest not in store.blobs:
+            return None
+        notes = entry.get("annotations")
+        if not isinstance(notes, dict) or notes.get(_ROLE) != _ATTESTS:
+            images.append(manifest.digest)
+            continue
+        said = _object(store.blobs[manifest.digest], "manifest")
+        layers = said.get("layers")
+        parts = [_blob(said.get("config"), "config")]
+        parts += [_blob(each, "layer") for each in (layers if isinstance(layers, list) else [])]
+        if any(part.digest not in store.blobs for part in parts):
+            return None
+        attested += [*parts, manifest]
+    unique = {blob.digest: blob for blob in attested}
+    index = ImageBlob(digest=digest, size=len(data), media_type=media_type)
+    return _Family(tuple(images), tuple(unique.values()), index)
 
 
 def _layers(entries: object, diff_ids: list[str]) -> tuple[ImageBlob, ...]:

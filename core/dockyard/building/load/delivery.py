@@ -145,7 +145,7 @@ class IncrementalDelivery(Delivery):
         content = image_content(self.store, open_any)
         if content is None:
             raise ProtocolError("BuildKit exported more than one image")
-        expected = content.manifest if containerd else content.config
+        expected = content.root if containerd else content.config
         image = Image(
             names=tuple(names),
             image_id=expected.digest,

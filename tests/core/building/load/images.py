@@ -16,6 +16,7 @@ from dockyard.session.content_store import ExportStore
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
@@ -85,6 +86,37 @@ def make_image(files: Sequence[bytes], *, compressed: Sequence[bool] | None = No
         opener=open_blob,
     )
     return MadeImage(content, blobs, opened)
+
+
+def attested(image: MadeImage, **changes: object) -> ExportStore:
+    """Give what an exporter writes of an image of which something is attested.
+
+    Args:
+        image: The image.
+        changes: Other values for the attestation's entry in the index.
+    """
+    store = image.store
+    statement, config = b'{"_type": "statement"}', b'{"rootfs": {}}'
+    manifest = json.dumps(
+        {
+            "mediaType": MANIFEST,
+            "config": _descriptor(blob(config, CONFIG)),
+            "layers": [_descriptor(blob(statement, "application/vnd.in-toto+json"))],
+        }
+    ).encode()
+    notes = {"vnd.docker.reference.type": "attestation-manifest"}
+    entry = {**_descriptor(blob(manifest, MANIFEST)), "annotations": notes, **changes}
+    entries = [_descriptor(image.content.manifest), entry]
+    index = json.dumps({"mediaType": INDEX, "manifests": entries}).encode()
+    for kind, data in (
+        ("intoto", statement),
+        ("config", config),
+        ("manifest", manifest),
+        ("index", index),
+    ):
+        store.add(f"{kind}-{digest(data)}", digest(data), data)
+        image.blobs[digest(data)] = data
+    return store
 
 
 def _descriptor(each: ImageBlob) -> dict[str, object]:

@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 import pytest
 from attrs import evolve
 
-from core.building.load.images import digest, make_image
+from core.building.load.images import attested, digest, make_image
 from dockyard.building.load.archive import archive, probe
+from dockyard.building.load.content import image_content
 from dockyard.errors import ProtocolError
 
 
@@ -152,3 +153,19 @@ def test_a_blob_of_another_size_makes_no_archive(which: str, wrong: int) -> None
         archive(evolve(content, **fields)) as packed,
     ):
         packed.read()
+
+
+def test_an_archive_has_what_is_attested_of_the_image() -> None:
+    image = make_image([b"one"])
+    content = image_content(attested(image), lambda blob: io.BytesIO(image.blobs[blob.digest]))
+    assert content is not None
+
+    files = unpacked(archive(content, layers=(), names=["a:1"]))
+
+    wanted = {f"blobs/{each.replace(':', '/')}" for each in image.blobs}
+    left_out = {f"blobs/{layer.digest.replace(':', '/')}" for layer in content.layers}
+    assert {name for name in files if name.startswith("blobs/")} == wanted - left_out
+    (entry,) = listing(files, "index.json")["manifests"]
+    assert content.index is not None
+    assert entry["digest"] == content.index.digest
+    assert entry["mediaType"] == content.index.media_type

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.building.load.images import MadeImage, digest, make_image
+from core.building.load.images import INDEX, MadeImage, attested, digest, make_image
 from dockyard.building.load.content import image_content
 from dockyard.errors import ProtocolError
 from dockyard.session.content_store import ExportStore
@@ -99,3 +99,49 @@ def test_a_configuration_that_is_none(config: bytes) -> None:
 
     with pytest.raises(ProtocolError, match="makes no sense"):
         image_content(stored(config=config, manifest=json.dumps(manifest).encode()), nothing)
+
+
+def test_what_is_attested_of_an_image_belongs_to_it() -> None:
+    image = make_image([b"one"])
+    store = attested(image)
+
+    found = image_content(store, nothing)
+
+    assert found is not None
+    assert found.manifest == image.content.manifest
+    assert found.layers == image.content.layers
+    assert found.index is not None
+    assert found.root is found.index
+    assert found.index.media_type == INDEX
+    (index,) = [each for each, ref in store.refs.items() if ref.startswith("index-")]
+    assert found.index.digest == index
+    others = {blob.digest for blob in (found.manifest, found.config, found.index)}
+    assert {blob.digest for blob in found.attested} == set(store.blobs) - others
+
+
+def test_an_image_alone_is_its_own_root() -> None:
+    found = image_content(make_image([b"one"]).store, nothing)
+
+    assert found is not None
+    assert found.index is None
+    assert found.root is found.manifest
+
+
+def test_an_index_of_several_images_is_left_to_others() -> None:
+    assert image_content(attested(make_image([b"one"]), annotations={}), nothing) is None
+    assert image_content(attested(make_image([b"one"]), annotations=["x"]), nothing) is None
+
+
+def test_an_index_of_which_some_did_not_come_is_left_to_others() -> None:
+    elsewhere = attested(make_image([b"one"]), digest=digest(b"elsewhere"))
+    incomplete = attested(make_image([b"one"]))
+    (statement,) = [each for each, ref in incomplete.refs.items() if ref.startswith("intoto-")]
+    del incomplete.blobs[statement]
+
+    assert image_content(elsewhere, nothing) is None
+    assert image_content(incomplete, nothing) is None
+
+
+def test_an_index_that_makes_no_sense() -> None:
+    with pytest.raises(ProtocolError, match="a manifest has no digest"):
+        image_content(attested(make_image([b"one"]), digest=7), nothing)

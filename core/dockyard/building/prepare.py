@@ -1,0 +1,100 @@
+"""From a request to all that a daemon is asked for: checked, filled in, nothing sent yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dockyard.building.ability import Ability
+from dockyard.building.cache import LocalCaches, check_caches, with_inline_cache
+from dockyard.building.export import ExportPlan, plan_exports
+from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
+from dockyard.building.inputs import Inputs, open_inputs
+from dockyard.building.job import Job
+from dockyard.building.named import join_caps
+from dockyard.building.rego import check_policy_file
+from dockyard.building.remote_cache import RemoteCaches
+from dockyard.building.source import Source, open_source
+from dockyard.driver import BuildRequest
+
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "noProxy": "NO_PROXY",
+    "ftpProxy": "FTP_PROXY",
+}
+
+
+class Work(NamedTuple):
+    """What is asked for, however often it is attempted."""
+
+    request: BuildRequest
+    """With caches as the daemon has to be told of them."""
+    source: Source
+    inputs: Inputs
+    caches: LocalCaches
+    plan: ExportPlan
+    frontend: str
+    attributes: Mapping[str, str]
+
+
+def prepare(job: Job, caches: LocalCaches) -> Work:
+    """Find and check everything that a build needs.
+
+    Args:
+        job: The build.
+        caches: Takes the caches that are directories of this machine.
+
+    Raises:
+        InputError: Something cannot be used, or is not there.
+        UnsupportedFeatureError: The daemon is too old for the request.
+    """
+    request = with_inline_cache(job.request)
+    if check_caches(request):
+        request = caches.prepare(request, job.progress.warn)
+    link = job.link
+    capabilities = link.client.capabilities
+    environment = job.workbench.environment
+    remote = RemoteCaches(environment.variables, environment.home, capabilities, job.progress.warn)
+    request = remote.prepare(request)
+    source = open_source(request, lambda url: _fetch(job, url), job.cancel)
+    if not request.policies_disabled:
+        check_policy_file(source)
+    inputs = open_inputs(request, environment)
+    inputs.check(capabilities, job.node.driver)
+    ability = Ability(link, job.node.driver, environment)
+    plan = ability.fitted(plan_exports(request, link.features))
+    ability.check(request, plan)
+    for lost in ability.losses(request):
+        job.progress.warn(lost)
+    frontend, attributes = _frontend(job, request)
+    attributes |= join_caps(source.attributes, inputs.contexts.attributes)
+    attributes |= ability.attributes(request)
+    check_text(attributes)
+    return Work(request, source, inputs, caches, plan, frontend, attributes)
+
+
+def _frontend(job: Job, request: BuildRequest) -> tuple[str, dict[str, str]]:
+    """Name the frontend, and give what it is told beside the source."""
+    frontend, attributes = frontend_for(request)
+    told = frontend_attributes(
+        request,
+        job.link.features,
+        driver=job.node.driver,
+        proxies=_proxies(job),
+        source_date_epoch=job.workbench.environment.get("SOURCE_DATE_EPOCH"),
+    )
+    return frontend, {**attributes, **request.git, **told}
+
+
+def _fetch(job: Job, url: str) -> bytes:
+    """Have the node fetch a Dockerfile."""
+    from dockyard.buildkit.download import download
+
+    return download(job.client, url, job.progress.update, job.cancel)
+
+
+def _proxies(job: Job) -> dict[str, str]:
+    host = job.node.engine.host if job.node.engine else job.node.endpoint
+    configured = job.workbench.environment.docker.proxies(host)
+    return {arg: configured[key] for key, arg in _PROXIES.items() if configured.get(key)}
