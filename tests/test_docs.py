@@ -13,15 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from dockyard.driver import Option
-from dockyard_docker_container.declaration import DRIVER
+import dockyard_docker_container.declaration
+import dockyard_kubernetes.declaration
+from dockyard.driver import DriverType, Option
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/README.md")],
 )
 PICTURES = sorted(ROOT.glob("docs/*.svg"))
-DRIVER_PAGE = ROOT / "plugins" / "docker_container" / "README.md"
+DRIVERS = {
+    "docker_container": dockyard_docker_container.declaration.DRIVER,
+    "kubernetes": dockyard_kubernetes.declaration.DRIVER,
+}
 
 
 def name_of(page: Path) -> str:
@@ -59,10 +63,12 @@ def option_row(option: Option) -> str:
     return f"| `{name}` | {option.type} | {default} | {option.help} |".replace("|  |", "| |")
 
 
-def test_the_option_table_of_the_driver_is_what_it_declares() -> None:
-    wanted = "\n".join(option_row(option) for option in DRIVER.options)
+@pytest.mark.parametrize(("folder", "driver"), DRIVERS.items())
+def test_the_option_table_of_a_driver_is_what_it_declares(folder: str, driver: DriverType) -> None:
+    wanted = "\n".join(option_row(option) for option in driver.options)
+    page = ROOT / "plugins" / folder / "README.md"
 
-    _, _, rest = DRIVER_PAGE.read_text(encoding="utf-8").partition("<!-- options:")
+    _, _, rest = page.read_text(encoding="utf-8").partition("<!-- options:")
     table, end, _ = rest.partition("<!-- /options -->")
     _, _, rows = table.partition("|---|---|---|---|\n")
 
