@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockyard.building.attestation import attestation_attributes, without_artifacts
 from dockyard.building.export import ExportPlan
+from dockyard.building.grammar.attestation import attestation_attributes, without_artifacts
+from dockyard.building.grammar.resource import CAPABILITY as LIMITS
+from dockyard.building.grammar.resource import resource_attributes
 from dockyard.building.link import Link
 from dockyard.building.need import Need, require
-from dockyard.building.resource import CAPABILITY as LIMITS
-from dockyard.building.resource import resource_attributes
 from dockyard.config import Environment
 from dockyard.driver import BuildRequest, Feature
 from dockyard.errors import UnsupportedFeatureError

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from dockyard.building.cache import LocalCaches
+from dockyard.building.caches.local import LocalCaches
 from dockyard.building.discreet import without_secrets
-from dockyard.building.entitlement import entitlements
 from dockyard.building.export import ExportPlan
+from dockyard.building.grammar.entitlement import entitlements
 from dockyard.building.job import Job
 from dockyard.building.offer import Offer
 from dockyard.building.prepare import Work, prepare
@@ -213,7 +213,7 @@ class _Build:
         mode, job = self._work.request.metadata_provenance, self._job
         if not mode or not job.client.keeps_records:
             return {}
-        from dockyard.building.provenance import metadata_provenance
+        from dockyard.building.results.provenance import metadata_provenance
 
         try:
             return metadata_provenance(job.client, self._ref, mode, job.progress, job.cancel)

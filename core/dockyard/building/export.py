@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from attrs import evolve
 
-from dockyard.building.output import is_layout
+from dockyard.building.grammar.output import is_layout
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
 from dockyard.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from dockyard.building.annotation import check_annotations
+from dockyard.building.grammar.annotation import check_annotations
 from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
 from dockyard.errors import InputError, UnsupportedFeatureError
 

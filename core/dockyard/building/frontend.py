@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dockyard.building.resource import resource_attributes
+from dockyard.building.grammar.resource import resource_attributes
 from dockyard.driver import BuildRequest, NodeFeatures
 from dockyard.errors import InputError
 from dockyard.fsutil.name import display

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard.building.export import Export, ExportPlan
+from dockyard.building.inputs.source import LocalDirectory
 from dockyard.building.job import Job
 from dockyard.building.prepare import Work
-from dockyard.building.source import LocalDirectory
 from dockyard.driver import Output
 from dockyard.errors import InputError, OutputError
 from dockyard.fsutil.root import DirectoryRoot, Root, VirtualRoot
@@ -83,7 +83,7 @@ class Offer:
             OutputError: It is not whole, or an index cannot be written.
         """
         if self._layout is not None:
-            from dockyard.building.layout import finish_layout
+            from dockyard.building.results.layout import finish_layout
 
             finish_layout(self._layout, response)
         self._work.caches.finish(response)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dockyard.building.ability import Ability
-from dockyard.building.cache import LocalCaches, check_caches, with_inline_cache
+from dockyard.building.caches.local import LocalCaches, check_caches, with_inline_cache
+from dockyard.building.caches.remote import RemoteCaches
 from dockyard.building.export import ExportPlan, plan_exports
 from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
-from dockyard.building.inputs import Inputs, open_inputs
+from dockyard.building.inputs.extras import Inputs, open_inputs
+from dockyard.building.inputs.named import join_caps
+from dockyard.building.inputs.rego import check_policy_file
+from dockyard.building.inputs.source import Source, open_source
 from dockyard.building.job import Job
-from dockyard.building.named import join_caps
-from dockyard.building.rego import check_policy_file
-from dockyard.building.remote_cache import RemoteCaches
-from dockyard.building.source import Source, open_source
 from dockyard.driver import BuildRequest
 
 _PROXIES = {

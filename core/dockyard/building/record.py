@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dockyard.builder.store import BuildRecord
+from dockyard.building.inputs.place import is_directory
+from dockyard.building.inputs.source import is_url
 from dockyard.building.job import Job
-from dockyard.building.place import is_directory
-from dockyard.building.source import is_url
 from dockyard.buildkit.address import without_credentials
 from dockyard.driver import BuildRequest
 

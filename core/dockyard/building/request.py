@@ -6,24 +6,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from dockyard.building.annotation import parse_annotations
-from dockyard.building.attestation import parse_attestations
-from dockyard.building.entitlement import check_deletion, parse_allow
-from dockyard.building.named import parse_build_contexts
-from dockyard.building.option import (
+from dockyard.building.grammar.annotation import parse_annotations
+from dockyard.building.grammar.attestation import parse_attestations
+from dockyard.building.grammar.entitlement import check_deletion, parse_allow
+from dockyard.building.grammar.option import (
     parse_add_host,
     parse_cache,
     parse_network,
     parse_size,
     parse_ulimit,
 )
-from dockyard.building.output import check_outputs, parse_outputs
-from dockyard.building.provenance import check_mode
-from dockyard.building.reference import check_tag
-from dockyard.building.rego import parse_policies
-from dockyard.building.resource import parse_resources
-from dockyard.building.secret import parse_secrets
-from dockyard.building.ssh import parse_ssh
+from dockyard.building.grammar.output import check_outputs, parse_outputs
+from dockyard.building.grammar.reference import check_tag
+from dockyard.building.grammar.resource import parse_resources
+from dockyard.building.grammar.secret import parse_secrets
+from dockyard.building.grammar.ssh import parse_ssh
+from dockyard.building.inputs.named import parse_build_contexts
+from dockyard.building.inputs.rego import parse_policies
+from dockyard.building.results.provenance import check_mode
 from dockyard.driver import BuildRequest, Output, SshAgent
 from dockyard.errors import InputError
 from dockyard.platforms import parse_list

@@ -17,11 +17,11 @@ from attrs import evolve
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import Assignment, resolve_declared
 from dockyard.builder.selection import check_context, choose
-from dockyard.building.annotation import annotated
 from dockyard.building.export import default_outputs, plan_exports
 from dockyard.building.feature import Advice, Alternative, check_features
-from dockyard.building.git import Repository
-from dockyard.building.inputs import open_inputs
+from dockyard.building.grammar.annotation import annotated
+from dockyard.building.inputs.extras import open_inputs
+from dockyard.building.inputs.git import Repository
 from dockyard.building.link import Link
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
@@ -38,7 +38,7 @@ from dockyard.errors import BuilderError, CanceledError, DockyardError, PluginEr
 from dockyard.platforms import Platform
 
 if TYPE_CHECKING:
-    from dockyard.building.multi import Share
+    from dockyard.building.nodes.multi import Share
 
 
 def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") -> Builder:
@@ -157,7 +157,7 @@ class _Run(NamedTuple):
             return shares
         if len(nodes) == 1:
             return (Assignment(node=0, platforms=request.platforms),)
-        from dockyard.building.several import share_out
+        from dockyard.building.nodes.several import share_out
 
         return share_out(
             request.platforms,
@@ -169,7 +169,7 @@ class _Run(NamedTuple):
 
     def _boot(self, nodes: Sequence[Node]) -> None:
         """Boot several nodes at once."""
-        from dockyard.building.several import name_node, together
+        from dockyard.building.nodes.several import name_node, together
 
         def boot(node: Node, cancel: Cancellation) -> None:
             try:
@@ -185,7 +185,7 @@ class _Run(NamedTuple):
     def _build_on_several(
         self, request: BuildRequest, nodes: Sequence[Node], assigned: Sequence[Assignment]
     ) -> BuildResult:
-        from dockyard.building.multi import Share, Site, build_on_several
+        from dockyard.building.nodes.multi import Share, Site, build_on_several
 
         def check(share: Share) -> NodeFeatures:
             features = self.workbench.links.get(share.node, self.cancel).features

@@ -335,7 +335,7 @@ def _one(text: str) -> list[str]:
 
 
 def _fields(text: str) -> list[str]:
-    from dockyard.building.csvline import fields
+    from dockyard.building.grammar.csvline import fields
 
     return fields(text) if text else []
 

@@ -6,8 +6,8 @@ import pytest
 
 from dockyard.building.ability import Ability
 from dockyard.building.export import ExportPlan, plan_exports
+from dockyard.building.grammar.output import parse_outputs
 from dockyard.building.link import Link
-from dockyard.building.output import parse_outputs
 from dockyard.buildkit.client import Client
 from dockyard.config import Environment
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Support

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from dockyard.building.export import default_outputs, fit_loads, plan_exports
-from dockyard.building.output import parse_outputs
+from dockyard.building.grammar.output import parse_outputs
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output, Support
 from dockyard.errors import InputError
 from dockyard.platforms import Platform

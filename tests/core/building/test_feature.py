@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from dockyard.building.feature import Advice, Alternative, check_features
-from dockyard.building.output import parse_outputs
+from dockyard.building.grammar.output import parse_outputs
 from dockyard.driver import BuildRequest, CacheEntry, DriverType, Feature, NodeFeatures, Support
 from dockyard.errors import InputError, UnsupportedFeatureError
 from dockyard.platforms import Platform

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dockyard.building.cache import LocalCaches, check_caches
+from dockyard.building.caches.local import LocalCaches, check_caches
 from dockyard.building.frontend import check_text
-from dockyard.building.inputs import open_inputs
-from dockyard.building.option import parse_assignments, parse_labels
+from dockyard.building.grammar.option import parse_assignments, parse_labels
+from dockyard.building.inputs.extras import open_inputs
+from dockyard.building.inputs.source import open_source
 from dockyard.building.request import BuildOptions, make_request
-from dockyard.building.source import open_source
 from dockyard.cancellation import Cancellation
 from dockyard.config import Environment
 from dockyard.driver import BuildRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from dockyard.building.csvline import fields
+from dockyard.building.grammar.csvline import fields
 from dockyard.driver.option import boolean
 from dockyard.errors import InputError
 

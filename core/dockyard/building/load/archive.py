@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Sequence
 from typing import Any, BinaryIO
 
-from dockyard.building.tarball import (
+from dockyard.building.results.tarball import (
     END,
     PIECE,
     blob_path,

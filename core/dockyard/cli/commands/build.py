@@ -96,7 +96,7 @@ def _flags(parser: CommandParser) -> None:
     parser.texts("tag", short="t", help='Image identifier (format: "[registry/]repository[:tag]")')
     parser.text("target", help="Set the target build stage to build")
     parser.texts("ulimit", value="ulimit", help="Ulimit options")
-    from dockyard.building.resource import NAMES
+    from dockyard.building.grammar.resource import NAMES
 
     for name in NAMES:
         short = _LEGACY_SHORTS.get(name, "")
@@ -179,7 +179,7 @@ def _warn_of_legacy(invocation: Invocation, options: Options) -> None:
 
 
 def _request(invocation: Invocation, options: Options) -> BuildRequest:
-    from dockyard.building.option import parse_assignments, parse_labels
+    from dockyard.building.grammar.option import parse_assignments, parse_labels
     from dockyard.building.request import BuildOptions, make_request
 
     environment = invocation.environment
@@ -229,7 +229,7 @@ def _request(invocation: Invocation, options: Options) -> BuildRequest:
 
 def _resources(options: Options) -> list[str]:
     """Give the limits, those first that were said by flags of their own."""
-    from dockyard.building.resource import NAMES
+    from dockyard.building.grammar.resource import NAMES
 
     named = ((name, getattr(options, name.replace("-", "_"))) for name in NAMES)
     return [*(f"{name}={value}" for name, value in named if value), *options.resource]
@@ -238,7 +238,7 @@ def _resources(options: Options) -> list[str]:
 def _metadata_provenance(invocation: Invocation, options: Options) -> str:
     if not options.metadata_file:
         return ""
-    from dockyard.building.provenance import provenance_mode
+    from dockyard.building.results.provenance import provenance_mode
 
     return provenance_mode(invocation.environment.get("BUILDX_METADATA_PROVENANCE"))
 

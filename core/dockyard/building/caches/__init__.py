@@ -1,0 +1,1 @@
+"""Caches that a build reads and writes: in directories here, and in services elsewhere."""

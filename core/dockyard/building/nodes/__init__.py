@@ -1,0 +1,1 @@
+"""One build on several nodes, and one result of theirs."""

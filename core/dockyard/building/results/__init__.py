@@ -1,0 +1,1 @@
+"""What a build leaves here beside its outputs' files."""
