@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dockyard.cli.commands import build
+from dockyard.cli.parser import Options
 from dockyard.driver import BuildResult
 from dockyard.errors import InputError, ProtocolError
 
@@ -47,3 +48,11 @@ def test_an_image_id_cannot_be_something_that_a_terminal_obeys() -> None:
     with pytest.raises(ProtocolError, match="makes no sense"):
         build._image_id(bad)
     assert build._readable("a\tb\n\x1b[2Jc\r") == "a\tb\n[2Jc"
+
+
+@pytest.mark.parametrize(
+    ("mode", "quiet", "expected"),
+    [("", False, "auto"), ("", True, "quiet"), ("plain", False, "plain")],
+)
+def test_an_empty_progress_mode_is_the_default(mode: str, quiet: bool, expected: str) -> None:
+    assert build._progress_mode(Options(progress=mode, quiet=quiet)) == expected

@@ -295,7 +295,6 @@ def test_a_dockerignore_at_which_the_daemon_would_wait_for_ever(
         ("--ulimit=nofile=2:1", 'invalid argument "nofile=2:1" for "--ulimit" flag'),
         ("--cache-from=type=", 'type required for "type="'),
         ("--cache-to=type=", 'type required for "type="'),
-        ("--output=", "dest is required for local exporter"),
         ("--output=type=local", "dest is required for local exporter"),
         ("--output=type=local,dest=-", "dest cannot be stdout for local exporter"),
         ("--output=type=tar,dest=folder", "destination file folder is a directory"),

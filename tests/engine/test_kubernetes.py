@@ -132,7 +132,7 @@ def test_a_builder_s_life(yard: Yard, scratch_context: ScratchContext) -> None:
     yard.cli.ok("stop", name)
     yard.cli.ok("stop", name)
 
-    assert yard.pods(name) == []
+    yard.cluster.wait(lambda: yard.pods(name) == [])
     assert f"{name}0 stopped\n" in yard.cli.ok("ls", "--format", "{{.Name}} {{.Status}}").out
 
     third = yard.cli.ok("build", "--progress=plain", "--builder", name, context)

@@ -10,6 +10,7 @@ import attrs
 from support.cli import Cli, Finished
 from support.faults import Bench
 from support.kubernetes.cluster import Cluster
+from support.kubernetes.workload import is_ready
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +47,28 @@ class ClusterBench(Bench):
 
         self.cluster.wait(begun, f"a pod of {name}")
         return self.pod(name)
+
+    def ready_pod(self, name: str, *, after: tuple[str, int] | None = None) -> tuple[str, int]:
+        """Wait until a builder's pod is ready; give it, and how often its BuildKit has started.
+
+        Args:
+            name: The builder.
+            after: What was given last, if that has been ended since.
+        """
+        found: list[tuple[str, int]] = []
+
+        def ready() -> bool:
+            found[:] = [
+                (pod["metadata"]["name"], pod["status"]["containerStatuses"][0]["restartCount"])
+                for pod in self.cluster.items("pods")
+                if pod["metadata"]["name"].startswith(f"{name}0-")
+                and "deletionTimestamp" not in pod["metadata"]
+                and is_ready(pod)
+            ]
+            return bool(found) and found[0] != after
+
+        self.cluster.wait(ready, f"a ready pod of {name}")
+        return found[0]
 
     def record(self, fault: str, done: Finished, seconds: float, within: float = 10.0) -> str:
         """Check that a command failed as it should, in time, and give the error."""

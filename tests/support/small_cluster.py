@@ -102,7 +102,8 @@ class SmallCluster(Cluster):
 
     def patch(self, path: str, body: Any, kind: str = "merge", **_: Any) -> Json:  # noqa: ANN401
         found = self.objects[self._note("patch", path)]
-        found["spec"] = {**found["spec"], **body["spec"]}
+        found["spec"] = {**found["spec"], **body.get("spec", {})}
+        found["metadata"] = {**found["metadata"], **body.get("metadata", {})}
         return found
 
     def delete(

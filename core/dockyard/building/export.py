@@ -146,17 +146,26 @@ def _check_forms(outputs: Sequence[Output]) -> None:
 
 
 def _merged(exports: Sequence[Export]) -> tuple[Export, ...]:
-    """Ask once for what several outputs leave in the same store, as ``--load --push`` does."""
-    merged: dict[str, Export] = {}
-    others = []
+    """Ask once for what several outputs leave in the same store, as ``--load --push`` does.
+
+    Outputs that contradict each other, such as two names, stay apart. So does the order: of
+    several answers with the same key the daemon keeps the last one.
+    """
+    merged: list[Export] = []
     for export in exports:
-        if export.comes_back:
-            others.append(export)
-        elif export.type in merged:
-            first = merged[export.type]
-            merged[export.type] = first._replace(
-                attributes={**first.attributes, **export.attributes}
-            )
+        place = next((n for n, other in enumerate(merged) if _fit(other, export)), None)
+        if place is None:
+            merged.append(export)
         else:
-            merged[export.type] = export
-    return (*merged.values(), *others)
+            attributes = {**merged[place].attributes, **export.attributes}
+            merged[place] = merged[place]._replace(attributes=attributes)
+    return tuple(merged)
+
+
+def _fit(one: Export, other: Export) -> bool:
+    return (
+        one.type == other.type
+        and not one.comes_back
+        and not other.comes_back
+        and all(one.attributes.get(key, value) == value for key, value in other.attributes.items())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dockyard.building.grammar.resource import resource_attributes
-from dockyard.driver import BuildRequest, NodeFeatures
+from dockyard.driver import BuildRequest, NodeFeatures, boolean
 from dockyard.errors import InputError
 from dockyard.fsutil.name import display
 
@@ -82,13 +82,21 @@ def _steps(request: BuildRequest) -> dict[str, str]:
         attributes["target"] = request.target
     if request.platforms:
         attributes["platform"] = ",".join(str(platform) for platform in request.platforms)
-    if request.multi_platform:
+    if request.multi_platform or _wants_index(request):
         attributes["multi-platform"] = "true"
     if request.no_cache:
         attributes["no-cache"] = ""
     elif request.no_cache_filter:
         attributes["no-cache"] = ",".join(request.no_cache_filter)
     return attributes
+
+
+def _wants_index(request: BuildRequest) -> bool:
+    """Say whether a build argument asks for an index even for one platform."""
+    try:
+        return boolean(request.build_args.get("BUILDKIT_MULTI_PLATFORM", ""))
+    except ValueError:
+        return False
 
 
 def _containers(request: BuildRequest, features: NodeFeatures, driver: str) -> dict[str, str]:

@@ -135,7 +135,9 @@ def make_request(
         no_cache_filter=no_cache_filter,
         pull=options.get("pull", False),
         add_hosts=tuple(
-            pair for value in options.get("add_hosts", ()) for pair in parse_add_host(value)
+            pair
+            for value in filter(None, options.get("add_hosts", ()))
+            for pair in parse_add_host(value)
         ),
         network=parse_network(options.get("network", "")),
         shm_size=parse_size(str(options.get("shm_size", 0)), "shm-size"),

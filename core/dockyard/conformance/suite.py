@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,5 +203,6 @@ def _held() -> set[str]:
         if target.startswith(("socket:", "pipe:")):
             held.add(f"{target.partition(':')[0]} {entry.name}")
     for task in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-        held.update(f"process {pid}" for pid in task.read_text().split())
+        with suppress(OSError):  # threads come and go, too
+            held.update(f"process {pid}" for pid in task.read_text().split())
     return held

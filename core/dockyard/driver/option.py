@@ -11,6 +11,7 @@ from dockyard.errors import OptionError
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_LONGEST_MESSAGE = 500
 
 
 def text(value: str) -> str:
@@ -79,9 +80,15 @@ def parse_options(
             values[name] = option.parse(value)
         except ValueError as error:
             raise OptionError(
-                str(error), hint=f"driver option {name} takes a {option.type}"
+                _one_line(str(error)), hint=f"driver option {name} takes a {option.type}"
             ) from error
     return values
+
+
+def _one_line(text: str) -> str:
+    """Give a message that may quote what was typed as one line that is not endless."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= _LONGEST_MESSAGE else f"{shown[:_LONGEST_MESSAGE]}..."
 
 
 def find_option(options: Iterable[Option], name: str) -> Option | None:

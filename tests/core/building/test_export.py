@@ -73,6 +73,20 @@ def test_load_and_push_on_one_store_are_one_exporter() -> None:
     ]
 
 
+def test_outputs_are_asked_for_in_the_order_they_were_given_in() -> None:
+    asked = request("out", "type=image", "type=oci,dest=x")
+
+    assert [kind for kind, _ in wire(asked, BUILDKITD)] == ["local", "image", "oci"]
+
+
+def test_images_of_different_names_are_exporters_of_their_own() -> None:
+    outputs = parse_outputs(["type=image,name=a", "type=image,name=b"], push=False, load=False)
+
+    asked = wire(BuildRequest(outputs=outputs), BUILDKITD)
+
+    assert asked == [("image", {"name": "a"}), ("image", {"name": "b"})]
+
+
 def test_an_engine_with_containerds_store_gets_what_that_takes() -> None:
     asked = request("type=oci,dest=x", load=True)
     plan = plan_exports(asked, BUILDKITD)

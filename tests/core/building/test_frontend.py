@@ -57,6 +57,13 @@ def test_every_part_of_a_request_has_its_attribute() -> None:
     }
 
 
+@pytest.mark.parametrize(("value", "asked"), [("1", True), ("0", False), ("what", False)])
+def test_an_argument_asks_for_an_index_of_one_platform(value: str, asked: bool) -> None:
+    found = attributes(BuildRequest(build_args={"BUILDKIT_MULTI_PLATFORM": value}))
+
+    assert ("multi-platform" in found) == asked
+
+
 def test_no_cache_is_present_and_empty() -> None:
     assert attributes(BuildRequest(no_cache=True)) == {"no-cache": ""}
 

@@ -51,6 +51,12 @@ def test_a_wrong_value_is_refused(option: str, value: object) -> None:
         dockyard.request(**{option: value})  # type: ignore[arg-type]  # wrong on purpose
 
 
+def test_empty_values_of_scripts_are_as_if_not_said() -> None:
+    found = dockyard.request(outputs=[""], cache_from=[""], cache_to=[""], add_hosts=[""])
+
+    assert not any((found.outputs, found.cache_from, found.cache_to, found.add_hosts))
+
+
 def test_deleting_outside_needs_consent(tmp_path: Path) -> None:
     outputs = ["type=local,dest=..,mode=delete"]
 

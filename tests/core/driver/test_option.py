@@ -65,3 +65,16 @@ def test_a_declaration_is_found_by_name_or_family(name: str, found: str | None) 
     option = find_option(OPTIONS, name)
 
     assert (option.name if option else None) == found
+
+
+def test_a_wrong_value_is_shown_on_one_line_that_ends() -> None:
+    def refuse(value: str) -> None:
+        raise ValueError(f"no good: {value}")
+
+    options = (Option(name="a", help="a", parse=refuse),)
+
+    with pytest.raises(OptionError) as caught:
+        parse_options("shed", options, {"a": "x\ny\x1b[31m" + "z" * 5000})
+
+    assert str(caught.value).startswith(r"no good: x\ny\x1b[31mzzz")
+    assert len(str(caught.value)) < 600

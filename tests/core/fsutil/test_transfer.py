@@ -122,6 +122,7 @@ modes = st.integers(0, 0o7777)
 times = st.integers(-(10**9), 4 * 10**18)
 
 
+@pytest.mark.timeout(180)  # forty trees, each copied twice, on a machine that may be busy
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(places, st.tuples(kinds, modes, times), max_size=10), st.booleans())
 def test_copy_of_any_tree_is_the_tree(

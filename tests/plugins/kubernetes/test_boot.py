@@ -17,6 +17,7 @@ from dockyard.events import StatusUpdate
 from dockyard.progress import ProgressWriter
 from dockyard_kubernetes.boot import bootstrap, in_words
 from dockyard_kubernetes.cluster import ApiError
+from dockyard_kubernetes.pods import POD, parse_pod
 from dockyard_kubernetes.watch import Event
 from support.cluster_objects import Json, container, deployment, ended, pod, unready, waiting
 from support.small_cluster import SmallCluster
@@ -175,7 +176,7 @@ def test_the_log_of_a_container_that_runs_again_is_that_of_the_run_before(
     cluster.log = {"current": "just begun", "previous": "the reason"}
 
     with pytest.raises(BootstrapError, match="the reason"):
-        boot()
+        boot(timeout="200ms")
 
 
 def test_what_was_made_stays_when_that_is_wanted(
@@ -277,3 +278,71 @@ def test_what_cannot_be_taken_back_is_said(
 )
 def test_times_are_told_as_the_reference_does(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_what_somebody_stops_meanwhile_is_scaled_up_again(
+    cluster: Controller, boot: Callable[..., list[str]]
+) -> None:
+    cluster.pod = unready
+
+    def stop() -> None:
+        cluster.pod = pod
+        stopped = {**cluster.objects["deployments/k0"]}
+        stopped["spec"] = {**stopped["spec"], "replicas": 0}
+        cluster.objects["deployments/k0"] = stopped
+        cluster.events["deployments"].put(Event("MODIFIED", stopped))
+
+    threading.Timer(0.2, stop).start()
+
+    assert "scaling deployment k0 up to 1" in boot()
+
+
+def test_what_is_being_deleted_is_awaited_and_then_made_anew(
+    cluster: Controller, boot: Callable[..., list[str]]
+) -> None:
+    ending = deployment(metadata={"deletionTimestamp": "2026-11-21T10:00:00Z"})
+    cluster.objects["deployments/k0"] = ending
+
+    def go() -> None:
+        del cluster.objects["deployments/k0"]
+        cluster.events["deployments"].put(Event("DELETED", ending))
+
+    threading.Timer(0.2, go).start()
+
+    assert "pod k0-1 is ready" in boot()
+
+
+def test_what_is_being_deleted_and_does_not_go_is_told(
+    cluster: Controller, boot: Callable[..., list[str]]
+) -> None:
+    ending = deployment(metadata={"deletionTimestamp": "2026-11-21T10:00:00Z"})
+    cluster.objects["deployments/k0"] = ending
+
+    with pytest.raises(BootstrapError, match=r"is being deleted and does not go \(waited 0\.2 s\)"):
+        boot(timeout="200ms")
+
+    assert cluster.objects == {"deployments/k0": ending}
+
+
+def test_pods_that_are_there_are_kept_from_a_boot_that_waits_for_more(
+    cluster: Controller, boot: Callable[..., list[str]]
+) -> None:
+    mark = {"annotations": {"dev.dockyard.boot": "another"}}
+    cluster.objects |= {"deployments/k0": deployment(metadata=mark), "pods/k0-1": pod()}
+
+    boot(replicas="2")
+
+    assert cluster.objects["deployments/k0"]["metadata"]["annotations"] == {
+        "dev.dockyard.boot": None
+    }
+
+
+def test_a_node_stays_with_its_pod_as_it_is_now(make_node: MakeNode, cluster: Controller) -> None:
+    again = container(state={"running": {}}, restartCount=1)
+    now = pod("k0-1", status={"containerStatuses": [again]})
+    cluster.objects |= {"deployments/k0": deployment(), "pods/k0-1": now}
+    node = make_node(cache={"cluster": cluster, POD: parse_pod(pod("k0-1"))})
+
+    bootstrap(node, ProgressWriter(lambda _: None), Cancellation())
+
+    assert node.cache[POD].restarts == 1

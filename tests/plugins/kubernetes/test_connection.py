@@ -18,6 +18,7 @@ from dockyard_kubernetes import connection
 from dockyard_kubernetes.boot import PROGRESS
 from dockyard_kubernetes.cluster import ApiError, ClusterUnreachableError
 from dockyard_kubernetes.connection import connect
+from dockyard_kubernetes.pods import POD, SEEN, Seen, parse_pod, parse_pods
 from dockyard_kubernetes.watch import Event
 from support.cluster_objects import container, ended, pod
 from support.small_cluster import SmallCluster
@@ -113,9 +114,7 @@ def test_a_node_stays_with_its_pod(open_way: OpenWay, node: Node, cluster: Small
 def test_a_pod_that_has_just_gone_is_not_insisted_on(
     open_way: OpenWay, node: Node, cluster: SmallCluster
 ) -> None:
-    from dockyard_kubernetes.pods import SEEN, parse_pods
-
-    node.cache[SEEN] = parse_pods([pod("gone")])
+    node.cache[SEEN] = Seen(parse_pods([pod("gone")]), time.monotonic())
     cluster.streams = [cluster.error("create", "pods/exec", 404, 'pods "gone" not found'), Stream()]
 
     open_way()
@@ -334,3 +333,33 @@ def test_a_watch_that_is_refused_leaves_the_stream_alone(
         time.sleep(0.01)
 
     assert stream.given_up == ""
+
+
+def test_pods_that_were_seen_long_ago_are_looked_at_again(
+    open_way: OpenWay, node: Node, cluster: SmallCluster
+) -> None:
+    node.cache[SEEN] = Seen(parse_pods([pod("ending")]), time.monotonic() - 60)
+    cluster.streams = [Stream()]
+
+    open_way()
+
+    assert "ending" not in pods_asked(cluster)
+
+
+@pytest.mark.usefixtures("shown")
+def test_a_restart_before_the_connection_does_not_concern_it(
+    open_way: OpenWay, node: Node, cluster: SmallCluster
+) -> None:
+    node.cache[POD] = parse_pod(pod("a"))
+    again = container(state={"running": {}}, restartCount=1, lastState=ended(137))
+    cluster.objects["pods/a"] = pod("a", status={"containerStatuses": [again]})
+    stream = Stream()
+    cluster.streams = [stream]
+
+    open_way()
+    deadline = time.monotonic() + 10
+    while "watch pods" not in cluster.asked:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert not stream.given_up

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dockyard.cancellation import Cancellation
 from dockyard.errors import CanceledError
+from dockyard_kubernetes import follow
 from dockyard_kubernetes.cluster import ApiError, ClusterUnreachableError, GoneError
 from dockyard_kubernetes.failure import target_of
 from dockyard_kubernetes.follow import Follower
@@ -120,3 +121,35 @@ def test_its_threads_end_with_it(cluster: SmallCluster) -> None:
     while any(each.name == "dockyard-watch-pods" for each in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_only_so_much_is_taken_in_at_once(
+    cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "_MOST", 10)
+    told = threading.Event()
+
+    def flood(*_: object, **__: object) -> Iterator[Event]:
+        for number in range(1000):
+            yield Event("ADDED", pod(f"{number}"))
+            if number == 8:
+                told.set()
+
+    cluster.watch = flood  # type: ignore[method-assign]
+    with Follower(cluster) as follower:
+        follower.follow("pods", PODS)
+        assert told.wait(10)
+        follower.wait(0.1)
+
+        assert int(names(follower)[-1]) < 30
+
+
+def test_a_server_that_forgets_at_once_is_not_asked_without_a_pause(cluster: SmallCluster) -> None:
+    for _ in range(100):
+        cluster.events["pods"].put(GoneError("watch", target_of(PODS), "too old", status=410))
+    with Follower(cluster) as follower:
+        follower.follow("pods", PODS)
+        wait_until(follower, lambda: follower.is_complete)
+        follower.wait(0.1)
+
+    assert cluster.asked.count("list pods") < 10

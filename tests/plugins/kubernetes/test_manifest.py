@@ -347,7 +347,6 @@ def test_a_name_gets_dashes_and_a_selector_that_only_its_pods_have(make_node: Ma
 
     assert manifest.workload_name(node) == "k-b0"
     assert manifest.selector(node) == {"app": "k-b0", "team": "a"}
-    assert manifest.label_selector(node) == "app=k-b0,team=a"
     assert manifest.workload(node)["metadata"]["name"] == "k-b0"
 
 

@@ -110,6 +110,16 @@ def test_tolerations_are_read(typed: str, value: list[dict[str, object]]) -> Non
             "dev.dockyard.node=x",
             'the annotation "dev.dockyard.node" is reserved and cannot be customized',
         ),
+        (
+            "annotations",
+            "dev.dockyard.boot=x",
+            'the annotation "dev.dockyard.boot" is reserved and cannot be customized',
+        ),
+        (
+            "schedulername",
+            "my\nscheduler",
+            r"invalid scheduler name 'my\nscheduler': printable ASCII without spaces",
+        ),
         ("tolerations", "foo=bar", 'invalid tolaration "foo=bar"'),
         ("tolerations", "key", 'invalid tolaration "key"'),
         ("tolerations", "", 'invalid tolaration ""'),

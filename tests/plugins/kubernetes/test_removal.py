@@ -10,7 +10,7 @@ import pytest
 
 from dockyard.driver import Node
 from dockyard.errors import DriverError
-from dockyard_kubernetes import removal
+from dockyard_kubernetes import change, removal
 from dockyard_kubernetes.cluster import ApiError
 from dockyard_kubernetes.removal import remove, stop
 from dockyard_kubernetes.watch import Event
@@ -25,7 +25,7 @@ MARK = {"dev.dockyard.node": "k0"}
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> SmallCluster:
     monkeypatch.setattr(removal, "_END_SECONDS", 0.2)
-    monkeypatch.setattr(removal, "_OVER_SECONDS", 0.05)
+    monkeypatch.setattr(change, "_OVER_SECONDS", 0.05)
     return SmallCluster()
 
 
@@ -39,7 +39,7 @@ def config_map(name: str, data: dict[str, str], **notes: str) -> Json:
 
 
 def claim(name: str) -> Json:
-    return {"metadata": {"name": name, "labels": {"app": "k0"}}}
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": {"app": "k0"}}}
 
 
 def test_everything_that_belongs_to_the_node_goes(node: Node, cluster: SmallCluster) -> None:
@@ -68,7 +68,7 @@ def test_everything_that_belongs_to_the_node_goes(node: Node, cluster: SmallClus
 
 def test_what_belongs_to_others_stays(node: Node, cluster: SmallCluster) -> None:
     theirs: dict[str, Any] = {
-        "configmaps/k0-config": config_map("k0-config", {"other": "thing"}),
+        "configmaps/k0-config": config_map("k0-config", {"buildkitd.toml": "theirs"}),
         "configmaps/k0-config-1": config_map("c", {"ca.pem": "x"}, **{"dev.dockyard.node": "z"}),
         "persistentvolumeclaims/data-k0-0": claim("data-k0-0"),
         "persistentvolumeclaims/buildkitd-k0-x": claim("buildkitd-k0-x"),
@@ -149,3 +149,49 @@ def test_a_refusal_is_told(node: Node, cluster: SmallCluster) -> None:
 
     with pytest.raises(ApiError, match="refused to delete deployments"):
         remove(node, keep_state=False)
+
+
+def test_what_the_reference_has_made_is_known_by_the_workload_that_mounts_it(
+    node: Node, cluster: SmallCluster
+) -> None:
+    volume = {"name": "config", "configMap": {"name": "k0-config"}}
+    made = deployment()
+    made["spec"]["template"]["spec"]["volumes"] = [volume]
+    cluster.objects = {
+        "deployments/k0": made,
+        "configmaps/k0-config": config_map("k0-config", {"buildkitd.toml": "as it once was"}),
+    }
+
+    assert remove(node, keep_state=True) == ("deployment k0", "config map k0-config")
+
+
+def test_what_a_boot_makes_anew_meanwhile_keeps_its_parts(
+    node: Node, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: dict[str, Any] = {
+        "configmaps/k0-config": config_map("k0-config", {"buildkitd.toml": "x"}, **MARK),
+        "persistentvolumeclaims/buildkitd-k0-0": claim("buildkitd-k0-0"),
+    }
+    anew = deployment(metadata={"uid": "anew"})
+    cluster.objects = {"deployments/k0": deployment(), **parts}
+
+    def beaten(*_: object, **__: object) -> list[str]:
+        cluster.objects["deployments/k0"] = anew
+        return []
+
+    monkeypatch.setattr(removal, "await_no_pods", beaten)
+
+    assert remove(node, keep_state=False) == ("deployment k0",)
+    assert cluster.objects == {"deployments/k0": anew, **parts}
+
+
+def test_a_claim_that_was_made_anew_stays(
+    node: Node, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew = claim("buildkitd-k0-0")
+    anew["metadata"]["uid"] = "anew"
+    cluster.objects["persistentvolumeclaims/buildkitd-k0-0"] = anew
+    monkeypatch.setattr(removal, "find_claims", lambda *_: [claim("buildkitd-k0-0")])
+
+    assert remove(node, keep_state=False) == ()
+    assert list(cluster.objects.values()) == [anew]

@@ -278,6 +278,11 @@ MINE = "spec.containers[name=buildkitd]"
         (ROOTLESS, "spec: {containers: [{name: buildkitd, volumeMounts: [{mountPath: "
          "/home/user/.local/share/buildkit, name: other}]}]}",
          f"{MINE}.volumeMounts[mountPath=/home/user/.local/share/buildkit] belongs"),
+        (CLAIM, "spec: {containers: [{name: buildkitd, volumeMounts: [{mountPath: "
+         "/var/lib//buildkit/, name: other}]}]}",
+         f"{MINE}.volumeMounts[mountPath=/var/lib/buildkit] belongs to the builder"),
+        ({}, "spec: {containers: [{name: buildkitd, restartPolicy: Never}]}",
+         f"{MINE}.restartPolicy belongs to the builder"),
         (ROOTLESS, "spec: {volumes: [{name: buildkitd, $patch: delete}]}",
          "spec.volumes[name=buildkitd] belongs to the builder"),
         ({}, "spec: {volumes: [{name: config, configMap: {name: other}}]}",
@@ -401,4 +406,4 @@ def test_the_workload_needs_the_file_only_when_it_is_made(
     assert error.hint is not None
     assert "template=PATH" in error.hint
     assert manifest.workload_name(node) == "k0"
-    assert manifest.label_selector(node) == "app=k0"
+    assert manifest.selector(node) == {"app": "k0"}

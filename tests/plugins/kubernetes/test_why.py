@@ -46,6 +46,15 @@ def unscheduled(message: str) -> Json:
     return unready(conditions=[{**condition, "message": message}])
 
 
+def times(began: object, over: object) -> Json:
+    end = ended(137, "OOMKilled")["terminated"]
+    return {"terminated": {**end, "startedAt": began, "finishedAt": over}}
+
+
+OUT_OF_MEMORY = times("2026-11-21T10:00:00Z", "2026-11-21T10:00:20Z")
+LONG_RUN = times("2026-11-21T10:00:00Z", "2026-11-21T10:03:00Z")
+NO_TIMES = times("2026-11-21T10:00:00", "2026-11-21T10:03:00Z")
+
 CASES = {
     "unschedulable": Case(
         unscheduled("0/1 nodes are available: 1 Insufficient cpu."),
@@ -109,11 +118,33 @@ CASES = {
     "out of memory": Case(
         unready(
             phase="Running",
-            **statuses(
-                container(state={"running": {}}, restartCount=3, lastState=ended(137, "OOMKilled"))
-            ),
+            **statuses(waiting("CrashLoopBackOff", restartCount=2, lastState=OUT_OF_MEMORY)),
         ),
         "ended 3 times, at last with exit code 137 (killed: out of memory)",
+        0,
+    ),
+    "out of memory, running again": Case(
+        unready(
+            phase="Running",
+            **statuses(container(state={"running": {}}, restartCount=3, lastState=OUT_OF_MEMORY)),
+        ),
+        "ended 3 times, at last with exit code 137 (killed: out of memory)",
+        None,
+    ),
+    "out of memory after long work": Case(
+        unready(
+            phase="Running",
+            **statuses(waiting("CrashLoopBackOff", restartCount=2, lastState=LONG_RUN)),
+        ),
+        "ended 3 times, at last with exit code 137 (killed: out of memory)",
+        None,
+    ),
+    "times that are none": Case(
+        unready(
+            phase="Running",
+            **statuses(waiting("CrashLoopBackOff", restartCount=2, lastState=NO_TIMES)),
+        ),
+        "ended 3 times",
         0,
     ),
     "no answer": Case(

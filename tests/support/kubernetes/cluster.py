@@ -308,6 +308,10 @@ class Cluster:
         """Let every container say something and end with code 1; without words, stop."""
         self.trouble.crash = words
 
+    def hollow(self, *, on: bool = True) -> None:
+        """Let containers from now on only seem to run, for what does not need anything in them."""
+        self.trouble.hollow = on
+
     def storage(self, *, there: bool = True, error: str = "") -> None:
         """Say whether claims can be bound, or how the provisioner fails."""
         self._collector.storage, self._collector.storage_error = there, error

@@ -39,6 +39,8 @@ class Trouble:
     """Words with which every readiness probe fails."""
     creating: bool = False
     """Whether pods stay in ContainerCreating."""
+    hollow: bool = False
+    """Whether containers only seem to run and be ready, with nothing of them on the engine."""
     skip_init: bool = False
     """Whether init containers count as done without being run."""
     pace: float = 0.1
@@ -112,6 +114,9 @@ class Container:
         """Run it until it ends; False when it was ended before it began."""
         if not self._have_image():
             return False
+        if self._trouble.hollow:
+            self._seem_to_run()
+            return True
         name = f"{self.base}-{self.restarts}"
         try:
             self._create(name)
@@ -138,6 +143,11 @@ class Container:
         self._end(name, code, begun)
         probe.join()
         return True
+
+    def _seem_to_run(self) -> None:
+        self.started = self.ready = True
+        self._set({"running": {"startedAt": now()}})
+        self.ended.wait()
 
     def kill(self) -> None:
         """Kill what runs, as the kernel would."""

@@ -162,13 +162,14 @@ class Store:
     def wait_for(self, answer: Callable[[], bool], seconds: float) -> bool:
         """Wait until a question is answered with yes, asked at every change."""
         deadline = time.monotonic() + seconds
-        with self.changed:
-            while not answer():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self.changed.wait(min(left, 0.5))
-        return True
+        while True:
+            seen = self.version
+            if answer():  # may take a while, so nobody is kept from going on
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self.wait(seen, min(left, 0.5))
 
     def _put(self, key: Key, before: Json | None, after: Json) -> None:
         self._objects[key] = after

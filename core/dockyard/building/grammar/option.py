@@ -104,16 +104,23 @@ def parse_ulimit(value: str) -> str:
 
 
 def parse_add_host(value: str) -> list[tuple[str, str]]:
-    """Turn ``host:ip`` or ``host=ip[,ip]`` into pairs of host and address.
+    """Turn ``host:ip`` or ``host=ip`` into pairs of host and address.
+
+    After a comma comes another address of that host, or another host with its own.
 
     Raises:
         InputError: It has no host, or an address is none.
     """
-    separator = "=" if "=" in value else ":"
-    host, found, addresses = value.partition(separator)
-    if not found or not host or not addresses:
-        raise InputError(f"invalid host {value}")
-    return [(host, _address(address, value)) for address in addresses.split(",")]
+    found: list[tuple[str, str]] = []
+    for part in value.split(","):
+        if found and (_is_address(part) or not re.search("[:=]", part)):
+            found.append((found[-1][0], _address(part, value)))
+            continue
+        host, _, address = part.partition("=" if "=" in part else ":")
+        if not host or not address:
+            raise InputError(f"invalid host {value}")
+        found.append((host, _address(address, value)))
+    return found
 
 
 def parse_network(value: str) -> str:
@@ -131,13 +138,13 @@ def parse_network(value: str) -> str:
 
 
 def parse_cache(values: Iterable[str]) -> tuple[CacheEntry, ...]:
-    """Turn the values of ``--cache-from`` or ``--cache-to`` into entries.
+    """Turn the values of ``--cache-from`` or ``--cache-to`` into entries; empty ones are none.
 
     Raises:
         InputError: A value does not follow the grammar.
     """
     entries = []
-    for value in values:
+    for value in filter(None, values):
         record = fields(value)
         if not any("=" in field for field in record):
             entries += [CacheEntry(type="registry", attributes={"ref": ref}) for ref in record]
@@ -153,11 +160,20 @@ def parse_cache(values: Iterable[str]) -> tuple[CacheEntry, ...]:
 def _address(text: str, value: str) -> str:
     if text == "host-gateway":
         return text
+    if not _is_address(text):
+        raise InputError(f"invalid host {value}", hint=f"{text} is not an IP address")
+    return _bare(text)
+
+
+def _is_address(text: str) -> bool:
     import ipaddress
 
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        ipaddress.ip_address(bare)
-    except ValueError as error:
-        raise InputError(f"invalid host {value}", hint=f"{text} is not an IP address") from error
-    return bare
+        ipaddress.ip_address(_bare(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text

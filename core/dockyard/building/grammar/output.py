@@ -41,12 +41,12 @@ def parse_output(value: str) -> Output:
 
 
 def parse_outputs(values: Iterable[str], *, push: bool, load: bool) -> tuple[Output, ...]:
-    """Turn all of ``-o``, ``--push`` and ``--load`` into outputs.
+    """Turn all of ``-o``, ``--push`` and ``--load`` into outputs. An empty ``-o`` asks for nothing.
 
     Raises:
         InputError: A value does not follow the grammar.
     """
-    outputs = [parse_output(value) for value in values]
+    outputs = [parse_output(value) for value in values if value]
     if push:
         outputs = _with_push(outputs)
     if load and not any(output.is_load for output in outputs):

@@ -150,7 +150,7 @@ COMMAND = Command(usage="[OPTIONS] PATH | URL | -", arguments=(1, 1), flags=_fla
 def _progress_mode(options: Options) -> str:
     from dockyard.progress import MODES
 
-    mode: str = options.progress
+    mode: str = options.progress or "auto"
     if mode not in MODES:
         raise InputError(f"invalid progress mode {mode}", hint=f"the modes are {', '.join(MODES)}")
     if options.quiet:

@@ -12,7 +12,7 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import Node, Progress, Step
 from dockyard.errors import BootstrapError, DockyardError
 from dockyard_kubernetes.cluster import ApiError, ClusterUnreachableError, open_cluster
-from dockyard_kubernetes.creation import Creation
+from dockyard_kubernetes.creation import Creation, adopt
 from dockyard_kubernetes.declaration import DEFAULT_TIMEOUT
 from dockyard_kubernetes.follow import Follower
 from dockyard_kubernetes.lines import PodLines
@@ -22,6 +22,7 @@ from dockyard_kubernetes.pods import (
     POD,
     SEEN,
     Pod,
+    Seen,
     container_status,
     is_running,
     list_pods,
@@ -59,13 +60,26 @@ def bootstrap(node: Node, progress: Progress, cancel: Cancellation) -> None:
     node = whole(node)
     node.cache[PROGRESS] = progress
     pods = list_pods(node, open_cluster(node, cancel=cancel), cancel=cancel)
-    if not any(pod.is_usable for pod in pods):
+    usable = sum(pod.is_usable for pod in pods)
+    if not usable:
         with progress.step("[internal] booting buildkit") as step:
             pods = _Boot(node, step, cancel).run()
-    node.cache[SEEN] = pods
+    elif usable < node.options.get("replicas", 1):
+        adopt(node, open_cluster(node), cancel)
+    node.cache[SEEN] = Seen(pods, time.monotonic())
+    _renew_choice(node, pods)
+
+
+def _renew_choice(node: Node, pods: list[Pod]) -> None:
+    """Stay with the chosen pod, as it is now, if builds may go there still."""
     chosen = node.cache.get(POD)
-    if isinstance(chosen, Pod) and chosen.uid not in {pod.uid for pod in pods if pod.is_usable}:
+    if not isinstance(chosen, Pod):
+        return
+    found = next((pod for pod in pods if pod.uid == chosen.uid and pod.is_usable), None)
+    if found is None:
         del node.cache[POD]
+    else:
+        node.cache[POD] = found
 
 
 class _Boot:
@@ -93,7 +107,7 @@ class _Boot:
                 return pods
         raise BootstrapError(
             f"{workload_name(self._node)} in namespace {self._cluster.namespace} "
-            "is removed by somebody as soon as it is made"
+            "is removed or stopped by somebody as soon as it is made"
         )
 
     def _undo(self, creation: Creation, error: BaseException) -> None:
@@ -107,6 +121,9 @@ class _Boot:
         if found is None:
             with self._step.status(f"creating {workload_name(self._node)}"):
                 return creation.make()
+        if found.is_ending:
+            self._await_gone(found)
+            return None
         if found.replicas:
             return found
         replicas = self._node.options.get("replicas", 1)
@@ -115,8 +132,30 @@ class _Boot:
 
     # --- waiting ----------------------------------------------------------------------------
 
+    def _await_gone(self, workload: Workload) -> None:
+        """Wait until a workload that is being deleted has gone.
+
+        Raises:
+            BootstrapError: It does not go.
+        """
+        shown = f"waiting until {workload}, which is being deleted, is gone"
+        with self._step.status(shown), Follower(self._cluster, self._cancel) as follower:
+            self._follow(workload, follower)
+            while not follower.is_complete or workload.uid in map(uid_of, follower.get("workload")):
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise BootstrapError(
+                        f"{workload} is being deleted and does not go (waited {self._seconds:g} s)",
+                        hint="see metadata.finalizers there, which somebody has to take away",
+                    )
+                follower.wait(left)
+
+    def _follow(self, workload: Workload, follower: Follower) -> None:
+        path = workload_path(self._cluster, workload.kind)
+        follower.follow("workload", path, fields=f"metadata.name={workload.name}")
+
     def _await_ready(self, workload: Workload) -> list[Pod] | None:
-        """Wait for the workload's pods; None when it was removed by somebody meanwhile.
+        """Wait for the workload's pods; None when somebody removed or stopped it.
 
         Raises:
             BootstrapError: They do not get ready.
@@ -125,13 +164,8 @@ class _Boot:
             f"waiting for {workload.replicas} pods to be ready, timeout: {in_words(self._seconds)}"
         )
         cluster = self._cluster
-        name = workload.name
         with self._step.status(shown), Follower(cluster, self._cancel) as follower:
-            follower.follow(
-                "workload",
-                workload_path(cluster, workload.kind),
-                fields=f"metadata.name={name}",
-            )
+            self._follow(workload, follower)
             follower.follow("pods", pod_path(cluster), labels=pod_selector(self._node))
             follower.follow("events", cluster.path(*resource("Event")), most=_MOST, optional=True)
             lines = PodLines(self._step)
@@ -166,13 +200,12 @@ class _Boot:
             follower.wait(until - now)
 
     def _current(self, workload: Workload, follower: Follower) -> Workload | None:
-        """Give the workload as it is now; None if it, or this very one, is gone."""
+        """Give the workload as it is now; None if this very one is gone, or shall have no pods."""
         found = next(iter(follower.get("workload")), None)
         if found is None or uid_of(found) != workload.uid:
             return None
-        if text(found, "metadata", "deletionTimestamp"):
-            return None
-        return parse_workload(workload.kind, found)
+        now = parse_workload(workload.kind, found)
+        return now if now.replicas and not now.is_ending else None
 
     # --- failing ----------------------------------------------------------------------------
 

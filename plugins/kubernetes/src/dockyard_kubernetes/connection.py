@@ -24,6 +24,7 @@ from dockyard_kubernetes.pods import (
     POD,
     SEEN,
     Pod,
+    Seen,
     choose_pod,
     list_pods,
     parse_pod,
@@ -85,9 +86,9 @@ def connect(node: Node, cancel: Cancellation) -> Connection:
 
 def _connect_to_any(node: Node, cluster: Cluster, cancel: Cancellation) -> tuple[Pod, PodExec]:
     """Choose a pod and connect to it; to another one if it has just gone."""
-    pods = node.cache.pop(SEEN, None)
-    if pods:
-        pod = choose_pod(node, pods)
+    seen: Seen | None = node.cache.pop(SEEN, None)
+    if seen is not None and seen.is_fresh:
+        pod = choose_pod(node, seen.pods)
         try:
             return pod, _dial(node, cluster, pod, cancel)
         except ConnectError as error:
@@ -185,6 +186,8 @@ class _Way:
         self._pod = pod
         self._stream = stream
         self._switch = Cancellation()
+        self._is_known = False
+        """Whether the pod was seen since the stream stands."""
         self._noticed = ""
         """What became of the pod."""
         self._told = False
@@ -299,6 +302,9 @@ class _Way:
         if found.uid != self._pod.uid:
             self._notice("was deleted and made anew")
             return
+        if not self._is_known:  # what ended before the stream stood does not concern it
+            self._pod = self._pod._replace(restarts=found.restarts)
+            self._is_known = True
         # Who has given pods more time than usual wants builds to be done before they end.
         grace = number(found.object, "metadata", "deletionGracePeriodSeconds")
         if found.is_ending and grace > _USUAL_GRACE:

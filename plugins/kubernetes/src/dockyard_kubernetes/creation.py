@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node
 from dockyard.errors import BootstrapError, DockyardError
 from dockyard_kubernetes import manifest
-from dockyard_kubernetes.cluster import TIMEOUT, ApiError, Cluster
+from dockyard_kubernetes.change import (
+    await_no_pods,
+    claim_path,
+    config_map_path,
+    delete,
+    find,
+    find_claims,
+    scale,
+)
+from dockyard_kubernetes.cluster import ApiError, Cluster
 from dockyard_kubernetes.option import NODE
-from dockyard_kubernetes.refusal import policy_hint
-from dockyard_kubernetes.state import Workload, parse_workload, workload_path
+from dockyard_kubernetes.state import Workload, find_workload, parse_workload, workload_path
 from dockyard_kubernetes.value import Object, name_of, table, text, uid_of
+from dockyard_kubernetes.why import policy_hint
 
 BOOT = "dev.dockyard.boot"
 """The annotation that says which boot has made something."""
 
+_CONTENT = ("data", "binaryData")
 _STRICT = "?fieldValidation=Strict"
 _TRIES = 3
 _UNDO_SECONDS = 10.0
 
 
 class Creation:
-    """What one boot makes in the cluster, and can take away again when it fails."""
+    """What one boot makes in the cluster, and can take away again when it fails.
+
+    It bears the boot's mark. Whoever else comes to need it takes the mark away: see :func:`adopt`.
+    """
 
     def __init__(self, node: Node, cluster: Cluster, cancel: Cancellation) -> None:
         self._node = node
@@ -35,7 +47,7 @@ class Creation:
         self._begun = ""
         """The kind of the workload that was, or may have been, made."""
         self._claims: frozenset[str] | None = None
-        """The claims that there were before."""
+        """The ids of the claims that there were before."""
         self._stopped: Workload | None = None
 
     def make(self) -> Workload | None:
@@ -49,7 +61,7 @@ class Creation:
         kind: str = body["kind"]
         config_maps = [self._marked(each) for each in manifest.config_maps(self._node)]
         if kind == "StatefulSet":
-            self._claims = frozenset(self._claim_names())
+            self._claims = frozenset(uid_of(each) for each in self._find_claims())
         self._begun = kind
         for each in config_maps:
             self._ensure_config_map(each)
@@ -60,70 +72,80 @@ class Creation:
                 return None
             raise
         for each in config_maps:
-            self._tie(name_of(each), made)
+            self._tie(each, made)
         return parse_workload(kind, made)
 
-    def scale_up(self, found: Workload, replicas: int) -> Workload:
-        """Have a workload's pods made again.
+    def scale_up(self, found: Workload, replicas: int) -> Workload | None:
+        """Have a workload's pods made again; None when it has just been removed.
 
         Raises:
             ApiError: The server refuses.
         """
         self._stopped = found
-        return scale(self._cluster, found, replicas, cancel=self._cancel)
+        try:
+            return scale(
+                self._cluster, found, replicas, notes={BOOT: self._mark}, cancel=self._cancel
+            )
+        except ApiError as error:
+            if error.status == 404 or "uid" in error.words.lower():
+                return None
+            raise
 
     def undo(self) -> bool:
         """Take away what was made, and wait a moment until it is gone; False if some of it is left.
 
-        What an interrupted request may have made is looked for, too.
+        What an interrupted request may have made is looked for, too. What somebody else has made,
+        or needs by now, stays.
         """
         try:
-            for path, uid in self._made():
-                self._delete(path, uid)
             if self._stopped is not None:
-                scale(self._cluster, self._stopped, 0, timeout=_UNDO_SECONDS)
+                self._undo_scaling(self._stopped)
             if self._begun:
-                self._await_no_pods()
-            if self._claims is not None:
-                for name in set(self._claim_names()) - self._claims:
-                    self._delete(self._cluster.path("v1", "persistentvolumeclaims", name))
+                self._undo_making()
         except DockyardError:
             return False
         return True
 
     # --- taking away ------------------------------------------------------------------------
 
-    def _made(self) -> Iterator[tuple[str, str]]:
-        """Give the paths and the ids of those things that bear this boot's mark."""
-        if not self._begun:
+    def _undo_scaling(self, stopped: Workload) -> None:
+        found = self._find(workload_path(self._cluster, stopped.kind, stopped.name))
+        if found is not None and self._is_marked(found):
+            now = parse_workload(stopped.kind, found)
+            scale(self._cluster, now, 0, timeout=_UNDO_SECONDS)
+
+    def _undo_making(self) -> None:
+        path = workload_path(self._cluster, self._begun, manifest.workload_name(self._node))
+        made = self._find(path)
+        if made is not None:
+            if not self._is_marked(made):
+                return  # it is somebody else's, and so is the rest
+            self._delete(path, made)
+        for each in manifest.config_maps(self._node):
+            place = config_map_path(self._cluster, name_of(each))
+            found = self._find(place)
+            if found is not None and self._is_marked(found):
+                self._delete(place, found, unchanged=True)
+        if made is None:
             return
-        name = manifest.workload_name(self._node)
-        paths = [workload_path(self._cluster, self._begun, name)]
-        paths += [self._config_map_path(name_of(each)) for each in manifest.config_maps(self._node)]
-        for path in paths:
-            try:
-                found = self._cluster.get(path, timeout=_UNDO_SECONDS)
-            except ApiError as error:
-                if error.status == 404:
-                    continue
-                raise
-            if table(found, "metadata", "annotations").get(BOOT) == self._mark:
-                yield path, uid_of(found)
-
-    def _delete(self, path: str, uid: str = "") -> None:
-        from dockyard_kubernetes.removal import delete
-
-        delete(self._cluster, path, uid, timeout=_UNDO_SECONDS)
-
-    def _await_no_pods(self) -> None:
-        from dockyard_kubernetes.removal import await_no_pods
-
         await_no_pods(self._node, self._cluster, seconds=_UNDO_SECONDS)
+        if self._claims is None or self._find(path) is not None:
+            return  # somebody has made it anew, and has these claims now
+        for claim in self._find_claims():
+            if uid_of(claim) not in self._claims:
+                self._delete(claim_path(self._cluster, name_of(claim)), claim)
 
-    def _claim_names(self) -> list[str]:
-        from dockyard_kubernetes.removal import claim_names
+    def _find(self, path: str) -> Object | None:
+        return find(self._cluster, path, timeout=_UNDO_SECONDS)
 
-        return claim_names(self._node, self._cluster, timeout=_UNDO_SECONDS)
+    def _find_claims(self) -> list[Object]:
+        return find_claims(self._node, self._cluster, timeout=_UNDO_SECONDS)
+
+    def _delete(self, path: str, found: Object, *, unchanged: bool = False) -> None:
+        delete(self._cluster, path, found, unchanged=unchanged, timeout=_UNDO_SECONDS)
+
+    def _is_marked(self, found: Object) -> bool:
+        return _annotations(found).get(BOOT) == self._mark
 
     # --- making -----------------------------------------------------------------------------
 
@@ -138,16 +160,52 @@ class Creation:
             error.hint = policy_hint(error.words) or error.hint
             raise
 
-    def _config_map_path(self, name: str = "") -> str:
-        return self._cluster.path(*manifest.resource("ConfigMap"), name)
-
     def _ensure_config_map(self, body: Object) -> None:
-        try:
-            self._create(self._config_map_path(), body)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            self._change(name_of(body), lambda found: self._renewed(found, body))
+        """Make a config map, or change the one that is there, whatever others do meanwhile."""
+        for _ in range(_TRIES):
+            try:
+                self._create(config_map_path(self._cluster), body)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                if not self._change_config_map(body):
+                    continue
+            return
+
+    def _tie(self, body: dict[str, Any], workload: Object) -> None:
+        """Have the cluster remove a config map with the workload, whoever removes that."""
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": text(workload, "kind") or self._begun,
+            "name": name_of(workload),
+            "uid": uid_of(workload),
+        }
+        body["metadata"]["ownerReferences"] = [owner]
+        if not self._change_config_map(body):
+            self._ensure_config_map(body)
+
+    def _change_config_map(self, body: Object) -> bool:
+        """Make a config map what it shall be; False when it is not there any more.
+
+        Raises:
+            ApiError: The server refuses.
+            BootstrapError: It is somebody else's.
+        """
+        path = config_map_path(self._cluster, name_of(body))
+        for attempt in range(_TRIES):
+            try:
+                found = self._cluster.get(path, cancel=self._cancel)
+                new = self._renewed(found, body)
+                if new != found:
+                    self._cluster.replace(path, new, cancel=self._cancel)
+            except ApiError as error:
+                if error.status == 404:
+                    return False
+                if error.status != 409 or attempt == _TRIES - 1:
+                    raise
+            else:
+                break
+        return True
 
     def _renewed(self, found: Object, body: Object) -> dict[str, Any]:
         """Give a config map that was there already with the content that it shall have.
@@ -161,76 +219,53 @@ class Creation:
                 "is there already and not this builder's",
                 hint="remove it, or choose another name for the node, with create --node",
             )
+        kept = {key: value for key, value in found.items() if key not in _CONTENT}
+        new = {key: body[key] for key in _CONTENT if key in body}
         ours = {key: value for key, value in _annotations(body).items() if key != BOOT}
-        kept = {key: value for key, value in found.items() if key not in ("data", "binaryData")}
-        new = {key: body[key] for key in ("data", "binaryData") if key in body}
-        metadata = {**table(found, "metadata"), "annotations": {**_annotations(found), **ours}}
+        metadata = {
+            **table(found, "metadata"),
+            "annotations": {**_annotations(found), **ours},
+        }
+        if owners := table(body, "metadata").get("ownerReferences"):
+            metadata["ownerReferences"] = owners
         return {**kept, **new, "metadata": metadata}
 
-    def _tie(self, name: str, workload: Object) -> None:
-        """Have the cluster remove a config map with the workload, whoever removes that."""
-        owner = {
-            "apiVersion": "apps/v1",
-            "kind": text(workload, "kind") or self._begun,
-            "name": name_of(workload),
-            "uid": uid_of(workload),
-        }
 
-        def owned(found: Object) -> dict[str, Any]:
-            metadata = {**table(found, "metadata"), "ownerReferences": [owner]}
-            return {**found, "metadata": metadata}
+def adopt(node: Node, cluster: Cluster, cancel: Cancellation) -> None:
+    """Keep a boot that still waits for more pods from taking away those that are there.
 
-        self._change(name, owned)
-
-    def _change(self, name: str, change: Callable[[Object], dict[str, Any]]) -> None:
-        """Change a config map, also when somebody else does so at the same time.
-
-        Raises:
-            ApiError: The server refuses.
-            BootstrapError: It must not be changed.
-        """
-        path = self._config_map_path(name)
-        for attempt in range(_TRIES):
-            found = self._cluster.get(path, cancel=self._cancel)
-            new = change(found)
-            if new == found:
-                return
-            try:
-                self._cluster.replace(path, new, cancel=self._cancel)
-            except ApiError as error:
-                if error.status != 409 or attempt == _TRIES - 1:
-                    raise
-            else:
-                return
+    Raises:
+        DriverError: What has the node's name is somebody else's.
+        ClusterUnreachableError: The API server cannot be reached.
+        CanceledError: ``cancel`` was turned.
+    """
+    try:
+        found = find_workload(node, cluster, cancel=cancel)
+        if found is not None and BOOT in _annotations(found.object):
+            change = {"metadata": {"uid": found.uid, "annotations": {BOOT: None}}}
+            cluster.patch(workload_path(cluster, found.kind, found.name), change, cancel=cancel)
+    except ApiError:
+        return  # builds can go on without
 
 
-def is_own_config_map(node: Node, found: Object, body: Object) -> bool:
-    """Say whether a config map was made for this node: by us, or by the reference."""
+def is_own_config_map(
+    node: Node, found: Object, body: Object | None, *, is_mounted: bool = False
+) -> bool:
+    """Say whether a config map was made for this node: by us, or by the reference.
+
+    Args:
+        node: The node.
+        found: The config map.
+        body: What one of its name would be now, if there were to be one.
+        is_mounted: Whether the node's own workload mounts it.
+    """
     owner = _annotations(found).get(NODE)
     if owner is not None:
         return bool(owner == node.name)
-    # The reference's has no mark, but it has the files that belong to this node.
-    ours, theirs = ({*table(each, "data"), *table(each, "binaryData")} for each in (body, found))
-    return ours == theirs
-
-
-def scale(
-    cluster: Cluster,
-    found: Workload,
-    replicas: int,
-    *,
-    cancel: Cancellation | None = None,
-    timeout: float = TIMEOUT,
-) -> Workload:
-    """Set how many pods a workload shall have.
-
-    Raises:
-        ApiError: The server refuses.
-    """
-    path = workload_path(cluster, found.kind, found.name)
-    body = {"spec": {"replicas": replicas}}
-    changed = cluster.patch(path, body, cancel=cancel, timeout=timeout)
-    return parse_workload(found.kind, changed)
+    # The reference's has no mark, but it is used by the node, or has what belongs to it.
+    return is_mounted or (
+        body is not None and all(table(found, key) == table(body, key) for key in _CONTENT)
+    )
 
 
 def _annotations(found: Object) -> Object:

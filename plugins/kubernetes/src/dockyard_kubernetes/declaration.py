@@ -164,7 +164,11 @@ _OPTIONS = (
         help="The service account of the pods; else the namespace's default",
         parse=option.service_account,
     ),
-    Option(name="schedulername", help="The scheduler that finds nodes for the pods"),
+    Option(
+        name="schedulername",
+        help="The scheduler that finds nodes for the pods",
+        parse=option.scheduler,
+    ),
     Option(
         name="timeout",
         type="duration",

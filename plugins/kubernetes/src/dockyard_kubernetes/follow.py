@@ -9,18 +9,22 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from dockyard.cancellation import Cancellation
-from dockyard.errors import DockyardError
+from dockyard.engine.wait import Wait
+from dockyard.errors import CanceledError, DockyardError
 from dockyard_kubernetes.cluster import Cluster, GoneError
 from dockyard_kubernetes.value import Object, name_of, tables, text
 
 _DAY = 86400.0
 _JOIN_SECONDS = 1.0
+_PAUSE = 0.5
+"""Seconds until a list that could not be followed is asked for again."""
 _MOST = 2000
-"""How many things of one list are kept, where they are not ours to count."""
+"""How many things of one list are kept, and how many changes are taken in at once."""
 
 
 class _News(NamedTuple):
@@ -49,7 +53,7 @@ class Follower:
         self._cluster = cluster
         self._cancel = cancel or Cancellation()
         self._switch = Cancellation()
-        self._news: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
+        self._news: queue.Queue[_News | None] = queue.Queue(_MOST)
         self._threads: list[threading.Thread] = []
         self._known: dict[str, dict[str, Object]] = {}
         self._optional: set[str] = set()
@@ -58,7 +62,7 @@ class Follower:
         """Why optional subjects cannot be followed."""
 
     def __enter__(self) -> Self:
-        self._forget = self._cancel.on_cancel(lambda: self._news.put(None))
+        self._forget = self._cancel.on_cancel(self._wake)
         return self
 
     def __exit__(
@@ -125,7 +129,7 @@ class Follower:
         """
         deadline = time.monotonic() + seconds
         changed = False
-        while True:
+        for _ in range(_MOST):  # whoever talks without end must not keep anybody from his deadline
             self._cancel.check()
             try:
                 left = 0.0 if changed else max(0.0, deadline - time.monotonic())
@@ -134,6 +138,7 @@ class Follower:
                 return changed
             if news is not None:
                 changed = self._take(news) or changed
+        return changed
 
     def _take(self, news: _News) -> bool:
         self._awaited.discard(news.subject)
@@ -154,7 +159,17 @@ class Follower:
             del known[next(iter(known))]
         return True
 
+    def _wake(self) -> None:
+        with suppress(queue.Full):  # then there is enough to wake up for
+            self._news.put_nowait(None)
+
     # --- in threads -------------------------------------------------------------------------
+
+    def _tell(self, news: _News) -> None:
+        while not self._switch.canceled:
+            with suppress(queue.Full):
+                self._news.put(news, timeout=_PAUSE)
+                return
 
     def _run(self, subject: str, selection: _Selection) -> None:
         try:
@@ -162,7 +177,7 @@ class Follower:
                 self._watch(subject, selection)
         except DockyardError as error:
             if not self._switch.canceled:
-                self._news.put(_News(subject, "FAILED", error=error))
+                self._tell(_News(subject, "FAILED", error=error))
 
     def _watch(self, subject: str, selection: _Selection) -> None:
         """List once and watch from there, until the server forgets where that was."""
@@ -172,7 +187,7 @@ class Follower:
             field_selector=selection.fields,
             cancel=self._switch,
         )
-        self._news.put(_News(subject, "LIST", tables(found, "items")))
+        self._tell(_News(subject, "LIST", tables(found, "items")))
         events = self._cluster.watch(
             selection.path,
             resource_version=text(found, "metadata", "resourceVersion"),
@@ -184,6 +199,7 @@ class Follower:
         try:
             for event in events:
                 if event.type != "BOOKMARK":
-                    self._news.put(_News(subject, event.type, (event.object,)))
+                    self._tell(_News(subject, event.type, (event.object,)))
         except GoneError:
-            return
+            with suppress(CanceledError), Wait(_PAUSE + 1, self._switch) as wait:
+                wait.pause(_PAUSE)

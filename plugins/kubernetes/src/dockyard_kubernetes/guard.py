@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from posixpath import normpath
 from typing import Any
 
 from dockyard_kubernetes.option import BUILDER, NODE, PLATFORM
@@ -53,9 +54,12 @@ def _check_metadata(before: _Object, after: _Object) -> None:
 
 def _check_container(ours: _Object, theirs: _Object) -> None:
     hint = "flags of buildkitd are given with --buildkitd-flags"
-    for field in ("command", "args"):
+    for field in ("command", "args", "restartPolicy"):
         if theirs.get(field) != ours.get(field):
-            raise TemplateError(f"{_HERE}.{field} belongs to the builder", hint=hint)
+            raise TemplateError(
+                f"{_HERE}.{field} belongs to the builder",
+                hint=None if field == "restartPolicy" else hint,
+            )
     if not theirs.get("readinessProbe"):
         raise TemplateError(
             f"{_HERE}.readinessProbe must stay", hint="builds wait for it; its times may change"
@@ -64,10 +68,11 @@ def _check_container(ours: _Object, theirs: _Object) -> None:
 
 def _check_mounts(before: _Object, after: _Object, ours: _Object, theirs: _Object) -> None:
     """Make sure that configuration and build cache are where BuildKit looks for them."""
-    mounts = {each["mountPath"]: each for each in theirs.get("volumeMounts", ())}
+    mounts = theirs.get("volumeMounts", ())
     for mount in ours.get("volumeMounts", ()):
         path = mount["mountPath"]
-        if mounts.get(path) != mount:
+        # The same place may be written in several ways: the API server would take them all.
+        if [each for each in mounts if normpath(each["mountPath"]) == path] != [mount]:
             raise TemplateError(f"{_HERE}.volumeMounts[mountPath={path}] belongs to the builder")
     volumes = {each["name"]: each for each in after.get("volumes", ())}
     for volume in before.get("volumes", ()):

@@ -8,7 +8,6 @@ from dockyard.driver import Step
 from dockyard_kubernetes.pods import Pod, condition, container_status, is_running
 from dockyard_kubernetes.value import Object, text
 
-_BEING_PULLED = ("Pulling",)
 _PULLED = ("Pulled", "Failed", "BackOff", "Created", "Started")
 
 
@@ -79,7 +78,7 @@ def _pulling(pod: Pod, events: Sequence[Object]) -> str:
         if text(event, "involvedObject", "name") != pod.name:
             continue
         reason = event.get("reason")
-        if reason in _BEING_PULLED:
+        if reason == "Pulling":
             image = text(event, "message").removeprefix("Pulling image ").strip('"')
         elif reason in _PULLED:
             image = ""

@@ -50,11 +50,6 @@ def selector(node: Node) -> dict[str, str]:
     return {"app": workload_name(node), **node.options.get("labels", {})}
 
 
-def label_selector(node: Node) -> str:
-    """Give the same in the form that lists are filtered by."""
-    return ",".join(f"{name}={value}" for name, value in selector(node).items())
-
-
 def owner(node: Node) -> dict[str, str]:
     """Give the annotations that say whose something is."""
     return {BUILDER: node.builder, NODE: node.name}

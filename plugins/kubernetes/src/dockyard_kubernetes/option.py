@@ -11,7 +11,8 @@ from dockyard_kubernetes.quantity import Quantity, parse_bytes, parse_quantity
 
 PLATFORM = "buildx.docker.com/platform"
 """The annotation that names the platforms a person gave."""
-BUILDER, NODE = "dev.dockyard.builder", "dev.dockyard.node"
+_OURS = "dev.dockyard."
+BUILDER, NODE = f"{_OURS}builder", f"{_OURS}node"
 """The annotations that say whose something is."""
 
 _OPERATORS = {word.lower(): word for word in ("Exists", "Equal", "Lt", "Gt")}
@@ -31,9 +32,7 @@ def image(value: str) -> str:
     Raises:
         ValueError: No image can have this name.
     """
-    if not re.fullmatch(r"[!-~]*", value):
-        raise ValueError(f'invalid image name "{value}"')
-    return value
+    return _one_word(value, f'invalid image name "{value}"')
 
 
 def replicas(value: str) -> int:
@@ -107,7 +106,7 @@ def custom_annotations(value: str) -> dict[str, str]:
     """
     found = _pairs(value, "cannot parse annotations")
     for name in found:
-        if name in (PLATFORM, BUILDER, NODE):
+        if name == PLATFORM or name.startswith(_OURS):
             raise ValueError(f'the annotation "{name}" is reserved and cannot be customized')
         naming.key(name.lower(), "annotation key")
     return found
@@ -151,6 +150,17 @@ def service_account(value: str) -> str:
     return value and naming.dns_name(value, "service account")
 
 
+def scheduler(value: str) -> str:
+    """Read a scheduler's name; empty is the cluster's default.
+
+    The API server takes any name, and a pod whose scheduler there is not waits for ever.
+
+    Raises:
+        ValueError: No scheduler is called so.
+    """
+    return _one_word(value, f"invalid scheduler name {value!r}: printable ASCII without spaces")
+
+
 def timeout(value: str) -> float:
     """Read a duration as Go writes it, and give it in seconds.
 
@@ -187,6 +197,12 @@ def absolute_path(name: str) -> Callable[[str], str]:
         return value
 
     return read
+
+
+def _one_word(value: str, problem: str) -> str:
+    if not re.fullmatch(r"[!-~]*", value):
+        raise ValueError(problem)
+    return value
 
 
 def _no_timeout(value: str) -> ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ POD = "pod"
 """Where a node's cache has the pod that its connections go to."""
 SEEN = "seen"
 """Where a node's cache has its pods as they were when it was booted: good for one choice."""
+_FRESH_SECONDS = 2.0
 
 
 class Pod(NamedTuple):
@@ -53,6 +55,19 @@ class Pod(NamedTuple):
     def is_usable(self) -> bool:
         """Whether builds may go there."""
         return self.phase == "Running" and self.is_ready and not self.is_ending
+
+
+class Seen(NamedTuple):
+    """The pods at a moment."""
+
+    pods: Sequence[Pod]
+    at: float
+    """By the clock of :func:`time.monotonic`."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether they may be trusted still; booting other nodes may have taken long."""
+        return time.monotonic() - self.at < _FRESH_SECONDS
 
 
 def pod_path(cluster: Cluster, name: str = "") -> str:

@@ -34,6 +34,8 @@ class Workload(NamedTuple):
     uid: str
     replicas: int
     """How many pods there shall be."""
+    is_ending: bool
+    """Whether it is being deleted."""
     object: Object
     """All of it."""
 
@@ -55,6 +57,7 @@ def parse_workload(kind: str, found: Object) -> Workload:
         name=name_of(found),
         uid=uid_of(found),
         replicas=replicas if isinstance(replicas, int) else 1,
+        is_ending=bool(text(found, "metadata", "deletionTimestamp")),
         object=found,
     )
 

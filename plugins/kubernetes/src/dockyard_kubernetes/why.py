@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from dockyard_kubernetes.pod import CONTAINER
 from dockyard_kubernetes.pods import Pod, condition, container_status, is_running
-from dockyard_kubernetes.refusal import policy_hint
 from dockyard_kubernetes.state import Workload
 from dockyard_kubernetes.value import Object, number, table, tables, text
 
 MOST_ENDS = 3
 """After how many ends of BuildKit's container there is no hope that it will stay."""
+_LONG_RUN = 60.0
+"""Seconds; whatever has run for so long was up."""
+_TIMES = ("startedAt", "finishedAt")
 _SOON = 5.0
 """Seconds for what somebody else may be about to put right, such as a new namespace's account."""
 _LATER = 30.0
@@ -49,6 +51,37 @@ QEMU = "qemu"
 """The container that installs emulators."""
 _CLAIM_EVENTS = ("ProvisioningFailed", "FailedBinding", "ExternalProvisioning")
 _UNBOUND = "PersistentVolumeClaim"
+_HINTS = (
+    (
+        "violates podsecurity",
+        "the namespace admits no such pods: use one whose label "
+        "pod-security.kubernetes.io/enforce is privileged, with --driver-opt namespace=NAME",
+    ),
+    (
+        "exceeded quota",
+        "ask for less with the options requests.*, limits.* and replicas, or have the quota raised",
+    ),
+    (
+        "failed quota",
+        "the quota of the namespace wants limits and requests: "
+        "give them with the options limits.* and requests.*",
+    ),
+    (
+        "error looking up service account",
+        "make it with kubectl create serviceaccount, or name another with "
+        "--driver-opt serviceaccount=NAME",
+    ),
+    (
+        "admission webhook",
+        "that is a policy of this cluster; what it wants may be put into a pod template: "
+        "--driver-opt template=FILE",
+    ),
+    (
+        "usage per container",
+        "a limit range of the namespace says so: set the options limits.* and requests.* within it",
+    ),
+)
+"""What to do when the cluster's own rules forbid a pod, by the words in which they do."""
 
 
 class Trouble(NamedTuple):
@@ -107,6 +140,12 @@ def _workload_troubles(workload: Workload, events: Sequence[Object]) -> Iterator
 def _refused(words: str) -> Trouble:
     """The API server takes no pods such as these."""
     return Trouble(f"no pod can be made: {words}", policy_hint(words), patience=_SOON)
+
+
+def policy_hint(words: str) -> str | None:
+    """Give what may be done about a refusal; None where that is not known."""
+    lower = words.lower()
+    return next((hint for part, hint in _HINTS if part in lower), None)
 
 
 # --- a pod -------------------------------------------------------------------------------------
@@ -203,14 +242,28 @@ def _ended(pod: Pod, status: Object) -> Iterator[Trouble]:
         words = f"{what} cannot be started: {text(end, 'message')}"
         yield Trouble(words, "is it a BuildKit image?", patience=0)
         return
-    ends = number(status, "restartCount") + (0 if is_running(status) else 1)
+    runs = is_running(status)
+    ends = number(status, "restartCount") + (0 if runs else 1)
+    # One that runs again may get ready, and what was at work for long does not crash at its start.
+    is_hopeless = ends >= MOST_ENDS and not runs and _seconds(end) < _LONG_RUN
     times = "" if ends == 1 else f" {ends} times, at last"
     yield Trouble(
         f"{what} ended{times} with {end_words(end)}",
-        patience=0 if ends >= MOST_ENDS else None,
+        patience=0 if is_hopeless else None,
         pod=pod.name,
         container=name,
     )
+
+
+def _seconds(end: Object) -> float:
+    """Say how long a container had run; 0 where that is not known."""
+    from datetime import datetime
+
+    try:
+        began, ended = (datetime.fromisoformat(text(end, each)) for each in _TIMES)
+        return (ended - began).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def _slowness(pod: Pod, events: Sequence[Object]) -> Iterator[Trouble]:

@@ -79,6 +79,7 @@ def test_a_wrong_ulimit_is_refused(value: str, words: str) -> None:
     [
         ("a:1.2.3.4", [("a", "1.2.3.4")]),
         ("a=1.2.3.4,::1", [("a", "1.2.3.4"), ("a", "::1")]),
+        ("a:1.2.3.4,b=::1,[::2]", [("a", "1.2.3.4"), ("b", "::1"), ("b", "::2")]),
         ("a:::1", [("a", "::1")]),
         ("a=[::1]", [("a", "::1")]),
         ("a:host-gateway", [("a", "host-gateway")]),
@@ -88,7 +89,9 @@ def test_hosts(value: str, expected: list[tuple[str, str]]) -> None:
     assert parse_add_host(value) == expected
 
 
-@pytest.mark.parametrize("value", ["foo", "foo:", ":1.2.3.4", "foo=1.2.3.400", "foo:bar"])
+@pytest.mark.parametrize(
+    "value", ["foo", "foo:", ":1.2.3.4", "foo=1.2.3.400", "foo:bar", "a:::1,", "a=::1,b"]
+)
 def test_a_wrong_host_is_refused(value: str) -> None:
     with pytest.raises(InputError, match="^invalid host "):
         parse_add_host(value)
@@ -113,6 +116,12 @@ def test_bare_cache_references_are_registries() -> None:
         ("inline", {}),
         ("local", {"dest": "x"}),
     ]
+
+
+def test_an_empty_value_is_no_cache() -> None:
+    entries = parse_cache(["", "type=inline"])
+
+    assert [entry.type for entry in entries] == ["inline"]
 
 
 def test_a_cache_without_a_type_is_refused() -> None:

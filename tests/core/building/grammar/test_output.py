@@ -50,6 +50,10 @@ def test_a_wrong_output_is_refused(value: str, words: str) -> None:
         parse_output(value)
 
 
+def test_an_empty_value_is_no_output() -> None:
+    assert parse_outputs([""], push=False, load=False) == ()
+
+
 def test_push_adds_an_image_output() -> None:
     outputs = parse_outputs([], push=True, load=False)
 
@@ -144,4 +148,4 @@ def test_a_terminal_gets_no_archive(tmp_path: Path) -> None:
 @given(st.lists(st.text()), st.booleans(), st.booleans())
 def test_any_text_gives_outputs_or_our_error(values: list[str], push: bool, load: bool) -> None:
     with suppress(InputError):
-        assert len(parse_outputs(values, push=push, load=load)) >= len(values)
+        assert len(parse_outputs(values, push=push, load=load)) >= len([*filter(None, values)])
