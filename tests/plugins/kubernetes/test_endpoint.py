@@ -18,8 +18,8 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
     [
         ("", "kubernetes:///k20?deployment=k200&kubeconfig="),
         (
-            "/root/.kube/my config",
-            "kubernetes:///k20?deployment=k200&kubeconfig=%2Froot%2F.kube%2Fmy+config",
+            "/home/me/.kube/my config",
+            "kubernetes:///k20?deployment=k200&kubeconfig=%2Fhome%2Fme%2F.kube%2Fmy+config",
         ),
         ("~/a:b&c", "kubernetes:///k20?deployment=k200&kubeconfig=~%2Fa%3Ab%26c"),
     ],
