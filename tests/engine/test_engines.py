@@ -37,6 +37,18 @@ def get(address: str | Path, path: str, **headers: str) -> tuple[int, bytes]:
             return answer.status, answer.read()
 
 
+def get_once_served(address: str, path: str) -> tuple[int, bytes]:
+    """Do so as soon as the container listens: until then, whoever publishes its port hangs up."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return get(address, path)
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
 def built(target: Engine, folder: Path, tag: str) -> str:
     """Build with the engine's old builder, which needs no client of BuildKit; return the tag."""
     target.docker("build", "-q", "-t", tag, str(folder), environment={"DOCKER_BUILDKIT": "0"})
@@ -77,7 +89,7 @@ def test_containers_of_one_engine_reach_a_published_port(
     container = engine.docker(*serve).stdout.strip()
     address = engine.docker("port", container, "80").stdout.strip()
 
-    answer = get(address, "/page")
+    answer = get_once_served(address, "/page")
     engine.docker("rm", "-f", container)
 
     assert answer == (200, b"served")
