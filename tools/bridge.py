@@ -11,6 +11,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -36,8 +37,12 @@ class Bridge:
     address: IPv4Interface
 
 
-def create() -> Bridge:
-    """Make a bridge with the first free name and network; making it is what claims the name."""
+def create(alias: str) -> Bridge:
+    """Make a bridge with the first free name and network; making it is what claims the name.
+
+    Args:
+        alias: Kept by the kernel beside the name; it tells whose bridge this is.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for bridge in _candidates():
             try:
@@ -47,6 +52,8 @@ def create() -> Bridge:
                     continue
                 raise DevError(f"cannot make a network bridge: {error.strerror}") from error
             _set_address(control, bridge)
+            with suppress(OSError):  # where /sys is read-only, it goes without
+                Path("/sys/class/net", bridge.name, "ifalias").write_text(alias)
             _set_flags(control, bridge.name, IFF_UP, 0)
             return bridge
     raise DevError("no network is free for a private engine's bridge")

@@ -106,7 +106,7 @@ class Supervisor:
     def _bring_up(self) -> str:
         try:
             if "{bridge}" in self.spec.argv:
-                self.bridge = bridge.create().name
+                self.bridge = bridge.create(self.folder.name).name
             self._claim()
             self._start()
         except (DevError, OSError) as error:

@@ -11,9 +11,10 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
+from tools import bridge
 from tools import buildkit_image as debian_image
 from tools.buildkit_image import STOCK_NAME
-from tools.engine import Engine
+from tools.engine import Engine, PrivateEngine
 
 from support.buildkit_image import VARIABLE, BuildkitImage, MirroredEngine
 from support.engines import Engines
@@ -35,12 +36,12 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
 
 @pytest.fixture
 def start(engine: Engine, buildkit_image: BuildkitImage) -> Iterator[Start]:
-    """Start a container as the driver does, with flags, and give its name."""
+    """Start a container as the driver does, with the daemon's flags, and give its name."""
     with ExitStack() as stack:
 
-        def run(*flags: str) -> str:
+        def run(*flags: str, network: str = "bridge") -> str:
             name = f"dockyard-test-{uuid4().hex[:8]}"
-            options = ("--detach", "--init", "--privileged", "--name", name)
+            options = ("--detach", "--init", "--privileged", "--network", network, "--name", name)
             stack.callback(engine.docker, "rm", "--force", "--volumes", name, check=False)
             engine.docker("run", *options, buildkit_image(engine), *flags)
             return name
@@ -100,6 +101,23 @@ def test_a_restarted_daemon_comes_up_again(engine: Engine, start: Start) -> None
     engine.docker("start", container)
 
     wait_ready(engine, container)
+
+
+def test_on_the_machines_network_steps_use_the_bridge_of_the_engine_itself(
+    engine: Engine, start: Start
+) -> None:
+    if not isinstance(engine, PrivateEngine):
+        pytest.skip("DOCKYARD_TEST_DOCKER_HOST names an engine whose bridge is not known")
+    others = [bridge.create("of-another-engine") for _ in range(2)]
+    try:
+        container = start(network="host")
+        wait_ready(engine, container)
+        processes = engine.docker("top", container, "-eo", "pid,args").stdout
+    finally:
+        for other in others:
+            bridge.remove(other.name)
+
+    assert f"--bridge={engine.control.state.bridge} " in processes
 
 
 def test_the_pipe_speaks_http2_and_ends_with_its_input(engine: Engine, start: Start) -> None:

@@ -405,7 +405,7 @@ def test_helpers_leave_no_descriptor_behind(helper: WriteHelper, bin_dir: Path) 
         with pytest.raises(CredentialError):
             found.lookup("reg.example")
 
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  # only the number counts
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208  # only the number counts
 
 
 def test_secrets_are_not_in_the_repr() -> None:

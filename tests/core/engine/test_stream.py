@@ -294,4 +294,4 @@ def test_a_program_that_is_not_there_leaves_nothing_open() -> None:
     with pytest.raises(FileNotFoundError):
         PipeStream(["no-such-program-anywhere"])
 
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  # a count of names
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208  # a count of names

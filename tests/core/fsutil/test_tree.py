@@ -50,7 +50,7 @@ def test_very_deep_directories_take_a_bounded_number_of_descriptors(tmp_path: Pa
         assert names(tree, deep.encode()) == ["f"]
         assert names(tree, deep[:-2].encode()) == ["d"]
         assert len(open_descriptors() - before) < 80
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # others' may be closed meanwhile
 
 
 @pytest.mark.parametrize("path", [b"link", b"link/x", b"a/up/x"])
@@ -94,7 +94,7 @@ def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
             tree.open_file(b"pipe")
         with pytest.raises(NotRegularError, match="not a regular file"):
             tree.open_file(b"d")
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # others' may be closed meanwhile
 
 
 def test_twin_has_its_own_place_and_its_own_end(tmp_path: Path) -> None:

@@ -300,4 +300,4 @@ def test_sinks_leave_no_descriptor_behind(tmp_path: Path) -> None:
                 write(sink, b"x")
                 getattr(sink, end)()
 
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

@@ -57,7 +57,7 @@ def test_a_program_that_is_not_there_leaves_nothing_open() -> None:
         run_program(["/nonexistent/program"], {}, Cancellation(), monotonic() + 20)
     run("true")
 
-    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 def test_programs_are_found_by_the_path() -> None:
