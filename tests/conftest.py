@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE_SECONDS = 300
 """The time limit of a test on a real engine, which may be the one that has to start it."""
+LONG_SECONDS = 600
+"""The time limit of the longest tests: they come first, or all would wait for one in the end."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a shell script. All that the tests start would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # the tests start engines with what ./dev starts them with
@@ -24,7 +31,7 @@ pytest_plugins = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that reach a real engine or registry, and give them the time they need."""
+    """Mark the tests that reach an engine or registry, with the time they need; longest first."""
     from support.engines import ENGINE_FIXTURES
 
     for item in items:
@@ -32,3 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.engine)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(ENGINE_SECONDS))
+    items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> bool:
+    limit = item.get_closest_marker("timeout")
+    return limit is None or limit.args[0] < LONG_SECONDS

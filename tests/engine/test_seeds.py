@@ -1,8 +1,8 @@
 """The documents that started this project: their commands, from top to bottom, as written.
 
 Everything goes through the real Docker CLI with Dockyard as its buildx, on an engine of its own
-that really pulls ``moby/buildkit:buildx-stable-1``. What is printed is compared line by line, as
-today's reference prints it where the documents are older.
+that really pulls ``moby/buildkit:buildx-stable-1``; each document leaves it as it was. What is
+printed is compared line by line, as today's reference prints it where the documents are older.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from tools.engine import PrivateEngine
+from tools import engine
+from tools.buildkit_image import STOCK_NAME
+from tools.engine import KINDS, PrivateEngine
 
-from support.buildkit_image import MirroredEngine
 from support.cli import Cli
-from support.engines import ScratchContext
+from support.engines import ScratchContext, or_skip
 from support.registry import Registry
 from support.terminal import run_on_terminal
 from support.transcript import assert_like
@@ -105,9 +106,12 @@ class Reader:
         return [self.program, *arguments]
 
 
-@pytest.fixture
-def engine_of_the_seeds(mirrored_engine: MirroredEngine) -> PrivateEngine:
-    return mirrored_engine("26.1")
+@pytest.fixture(scope="module")
+def engine_of_the_seeds(mirror: Registry) -> Iterator[PrivateEngine]:
+    settings = {"registry-mirrors": [f"http://{mirror.address}"]}
+    started = or_skip(lambda: engine.start(KINDS["26.1"], settings=settings))
+    yield started
+    started.end()
 
 
 @pytest.fixture
@@ -129,6 +133,16 @@ def reader(
     yield who
     for builder in ("container", "mybuilder"):
         cli.run("rm", "--force", builder)
+    _forget_images(engine_of_the_seeds)
+
+
+def _forget_images(target: PrivateEngine) -> None:
+    """Remove all images but BuildKit's."""
+    listed = target.docker("image", "ls", "--format", "{{.ID}} {{.Repository}}").stdout
+    for line in listed.splitlines():
+        identifier, _, repository = line.partition(" ")
+        if repository != STOCK_NAME.partition(":")[0]:
+            target.docker("image", "rm", "--force", identifier, check=False)
 
 
 def test_seed_0_the_docker_container_driver(
@@ -262,7 +276,7 @@ def _builds_and_loads(reader: Reader) -> None:
     assert f" {config.group(1)} " in out
 
 
-def _keeps_its_state(reader: Reader, engine: PrivateEngine) -> None:
+def _keeps_its_state(reader: Reader, target: PrivateEngine) -> None:
     reader.types("docker buildx rm container")
     setup = "docker buildx create --name=container --driver=docker-container --use --bootstrap"
 
@@ -282,7 +296,7 @@ def _keeps_its_state(reader: Reader, engine: PrivateEngine) -> None:
 
     reader.types("docker buildx rm --keep-state container")
     assert_like(reader.types("docker volume ls")[0], VOLUMES)
-    assert "buildx_buildkit_container0" not in engine.docker("ps", "--all").stdout
+    assert "buildx_buildkit_container0" not in target.docker("ps", "--all").stdout
 
     assert reader.types(setup)[0] == "container\n"
     _, err = reader.types("docker buildx build --progress plain --builder container .")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-BIN = Path(sys.executable).parent
+from support import command
+from support.command import BIN
+
+__all__ = ["BIN", "Cli", "Finished", "end", "wait_for"]
+
 SECONDS = 120
 
 
@@ -52,17 +55,15 @@ class Cli:
         stdin: bytes = b"",
         cwd: Path | None = None,
     ) -> Finished:
-        """Run to the end, which has to come within two minutes."""
-        done = subprocess.run(
-            [BIN / program, *arguments],
-            env=self.environment,
-            cwd=cwd or self.home,
-            input=stdin,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+        """Run to the end, which has to come within two minutes.
+
+        A process of its own, but usually one that need not load Dockyard first: see
+        :mod:`support.command_server`. What :meth:`start` starts is started anew.
+        """
+        line = [str(BIN / program), *map(str, arguments)]
+        run = command.server().run if command.can_run(program, self.environment) else command.anew
+        done = run(line, self.environment, cwd or self.home, stdin, SECONDS)
+        return Finished(done.code, done.out.decode(), done.errors.decode(errors="replace"))
 
     def ok(self, *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None) -> Finished:
         """Run, and fail the test when it does not succeed."""
@@ -111,6 +112,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
     process.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def command_server() -> Iterator[None]:
+    """Have the process that commands come from before any test looks at what it leaves open."""
+    command.server()
+    yield
+    command.server().close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from tools.packages import REGISTRY
 from tools.supervisor import Spec
 
 from support.engines import or_skip
+from support.port import free_port
 
 USER = "dockyard"
 PASSWORD = "harbour"
@@ -58,7 +58,7 @@ def start(
     stack: ExitStack, *, user: str = "", password: str = "", storage: Path | None = None
 ) -> Registry:
     """Start a registry that ends with ``stack``; ``storage`` is a folder to keep and to reuse."""
-    wanted = Registry(address=f"127.0.0.1:{_free_port()}", user=user, password=password)
+    wanted = Registry(address=f"127.0.0.1:{free_port()}", user=user, password=password)
     package = or_skip(lambda: debian.unpacked([REGISTRY])[0])
     folder = new_folder()
     passwords = folder / "htpasswd"
@@ -139,10 +139,3 @@ def _request(
     text = answer.read()
     assert answer.status == expected, (method, target, answer.status, text)
     return answer.headers["Location"] or ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

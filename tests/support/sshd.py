@@ -17,6 +17,7 @@ from tools import debian
 from tools.debian import Package
 
 from support.engines import or_skip
+from support.port import free_port
 
 PACKAGES = (
     Package(name="openssh-server", suite="bookworm", version="1:9.2"),
@@ -69,8 +70,7 @@ def run_sshd(folder: Path, programs: Path) -> Iterator[SSHHost]:
     if os.geteuid() or not shutil.which("ssh") or not shutil.which("unshare"):
         pytest.skip("needs root, ssh and unshare")
     server, wrap = or_skip(lambda: debian.unpacked(PACKAGES))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     _write_files(folder, port, server / "usr/sbin/sshd", programs)
     library = next(wrap.rglob("libwrap.so.0")).parent
     with (folder / "log").open("wb") as log:
