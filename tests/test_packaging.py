@@ -67,9 +67,9 @@ def digests(site: Path) -> dict[str, str]:
 
 def test_a_driver_comes_and_goes_with_its_package(wheels: dict[str, Path], tmp_path: Path) -> None:
     environment = tmp_path / "environment"
-    run(sys.executable, "-m", "venv", environment)
+    run(sys.executable, "-m", "venv", "--without-pip", environment)  # pip can reach into it
     python, dockyard = environment / "bin" / "python", environment / "bin" / "dockyard"
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "-q")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "-q")
     home = str(tmp_path)
     run(*pip, "install", wheels["dockyard"], HOME=home)
     (site,) = (environment / "lib").glob("python*/site-packages")

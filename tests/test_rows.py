@@ -66,9 +66,9 @@ MISSING = (
     Missing(
         150,
         "a policy in Rego",
-        "Dockyard has no interpreter of Rego; a build that has one is refused",
-        "tests/core/building/inputs/test_rego.py",
-        "a_policy_beside_the_dockerfile_ends_the_build",
+        TOO_OLD,
+        "tests/core/building/inputs/rego/test_policy.py",
+        "a_policy_allows_or_denies_with_messages",
     ),
     Missing(
         154,

@@ -144,7 +144,7 @@ class Builder:
             DockyardError: It failed. ``FrontendError`` when the frontend does not know the method.
         """
         from dockyard.building.call.grammar import method as known
-        from dockyard.building.call.lead import as_call
+        from dockyard.building.call.request import as_call
         from dockyard.building.call.result import call_result
 
         asked = as_call(self._request(build_context, options), known(method))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from attrs import define, field, frozen
 
 from dockyard.errors import ConfigError
+from dockyard.value import Value
 
 _MAX_CONFIG = 16 << 20
 """Bytes of a ``config.json`` that are read; nobody's is longer."""
@@ -39,8 +40,8 @@ class Owner(NamedTuple):
     gid: int
 
 
-@frozen(kw_only=True)
-class DockerConfig:
+@frozen(kw_only=True, eq=False, repr=False)
+class DockerConfig(Value):
     """Docker's ``config.json``, parsed. Empty when there is no such file."""
 
     path: Path
@@ -157,7 +158,9 @@ class Environment:
         variables = dict(os.environ if variables is None else variables)
         here = _working_directory()
         home = _home(variables)
-        chosen = docker_config or variables.get("DOCKER_CONFIG")
+        if docker_config:
+            variables["DOCKER_CONFIG"] = str(here / docker_config)  # drivers have only these
+        chosen = variables.get("DOCKER_CONFIG")
         directory = here / chosen if chosen else home / ".docker"
         buildx = variables.get("BUILDX_CONFIG")
         return cls(

@@ -7,11 +7,38 @@ Times are integers, nanoseconds since the epoch.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from attrs import frozen
 
+from dockyard.value import Value
 
-@frozen(kw_only=True)
-class ProgressGroup:
+if TYPE_CHECKING:
+    from dockyard.warning import SourceInfo, SourceRange, VertexWarning
+
+__all__ = [
+    "ProgressGroup",
+    "SourceInfo",
+    "SourceRange",
+    "StatusUpdate",
+    "Vertex",
+    "VertexLog",
+    "VertexStatus",
+    "VertexWarning",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # module attributes have any type
+    # Few builds have warnings: only who meets one pays for making the classes.
+    if name in ("SourceInfo", "SourceRange", "VertexWarning"):
+        from dockyard import warning
+
+        return getattr(warning, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class ProgressGroup(Value):
     """Steps that a display shows as one."""
 
     id: str
@@ -19,8 +46,8 @@ class ProgressGroup:
     weak: bool = False
 
 
-@frozen(kw_only=True)
-class Vertex:
+@frozen(kw_only=True, eq=False, repr=False)
+class Vertex(Value):
     """One step of a build. A later value of the same digest replaces the earlier one whole."""
 
     digest: str
@@ -33,8 +60,8 @@ class Vertex:
     group: ProgressGroup | None = None
 
 
-@frozen(kw_only=True)
-class VertexStatus:
+@frozen(kw_only=True, eq=False, repr=False)
+class VertexStatus(Value):
     """Progress inside a step. ``id`` is the text to show; ``name`` says what is being done."""
 
     id: str
@@ -47,8 +74,8 @@ class VertexStatus:
     completed: int | None = None
 
 
-@frozen(kw_only=True)
-class VertexLog:
+@frozen(kw_only=True, eq=False, repr=False)
+class VertexLog(Value):
     """Output of a step, as raw bytes that may end in the middle of a line."""
 
     vertex: str
@@ -58,40 +85,8 @@ class VertexLog:
     timestamp: int = 0
 
 
-@frozen(kw_only=True)
-class SourceInfo:
-    """A source file that a warning or an error points into."""
-
-    filename: str = ""
-    data: bytes = b""
-    language: str = ""
-
-
-@frozen(kw_only=True)
-class SourceRange:
-    """Lines and characters of a source, lines counted from 1."""
-
-    start_line: int = 0
-    start_character: int = 0
-    end_line: int = 0
-    end_character: int = 0
-
-
-@frozen(kw_only=True)
-class VertexWarning:
-    """A warning that BuildKit or a frontend gave."""
-
-    vertex: str
-    short: bytes = b""
-    level: int = 0
-    detail: tuple[bytes, ...] = ()
-    url: str = ""
-    source: SourceInfo | None = None
-    ranges: tuple[SourceRange, ...] = ()
-
-
-@frozen(kw_only=True)
-class StatusUpdate:
+@frozen(kw_only=True, eq=False, repr=False)
+class StatusUpdate(Value):
     """What became known at one moment of a build."""
 
     vertexes: tuple[Vertex, ...] = ()

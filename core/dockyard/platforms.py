@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from attrs import evolve, frozen
 
 from dockyard.errors import InputError
+from dockyard.value import Value
 
 _SYSTEMS = (
     " aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9"
@@ -36,11 +37,11 @@ _MACHINES = {
 # Here and elsewhere patterns are texts where most runs do not need them: to compile one takes up to
 # a millisecond, and re remembers those that it has compiled.
 _COMPONENT = r"[A-Za-z0-9_.-]+"
-_SYSTEM = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)((?:\+[A-Za-z0-9_.-]+)*)\))?"
+_SYSTEM = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?"
 
 
-@frozen
-class Platform:
+@frozen(eq=False, repr=False)
+class Platform(Value):
     """One platform, normalised. Its text form is ``os/architecture[/variant]``."""
 
     os: str
@@ -63,12 +64,17 @@ class Platform:
         """
         if text.lower() == "local":
             return cls.host()
-        parts = text.split("/")
+        if "*" in text:
+            raise _invalid(text, "wildcards not yet supported")
+        parts = text.split("/", 3)
+        system = re.fullmatch(_SYSTEM, parts[0])
+        if system is None:
+            raise _wrong_part(text, parts[0], "OS component", "OSAndVersion specifier", _SYSTEM)
+        for part in parts[1:]:
+            if not re.fullmatch(_COMPONENT, part):
+                raise _wrong_part(text, part, "component", "platform specifier", _COMPONENT)
         if len(parts) > 3:
             raise _invalid(text, "cannot parse platform specifier")
-        system = re.fullmatch(_SYSTEM, parts[0])
-        if system is None or not all(re.fullmatch(_COMPONENT, part) for part in parts[1:]):
-            raise _invalid(text, "each part of a platform is made of letters, digits, _, . and -")
         if len(parts) == 1:
             return cls._parse_lone(text, system)
         return cls(
@@ -117,8 +123,16 @@ def parse_list(texts: Iterable[str]) -> tuple[Platform, ...]:
     Raises:
         InputError: One is no platform.
     """
-    parts = (part.strip() for text in texts for part in text.split(","))
-    return tuple(dict.fromkeys(Platform.parse(part) for part in parts))
+    return tuple(dict.fromkeys(parse_all(texts)))
+
+
+def parse_all(texts: Iterable[str]) -> tuple[Platform, ...]:
+    """Read platforms as :func:`parse_list` does, and keep one that is given twice twice.
+
+    Raises:
+        InputError: One is no platform.
+    """
+    return tuple(Platform.parse(part) for text in texts for part in text.split(","))
 
 
 def accepts(candidate: Platform) -> tuple[Platform, ...]:
@@ -211,5 +225,19 @@ def _features(system: re.Match[str]) -> tuple[str, ...]:
     return tuple(filter(None, (system[3] or "").split("+")))
 
 
-def _invalid(text: str, reason: str) -> InputError:
-    return InputError(f'"{text}": {reason}: invalid argument')
+def _wrong_part(text: str, part: str, kind: str, name: str, pattern: str) -> InputError:
+    from dockyard.quote import quoted
+
+    expected = quoted(f"^{pattern}$")
+    return _invalid(
+        text,
+        f"{name} component must match {expected}",
+        before=f"{quoted(part)} is an invalid {kind} of ",
+        hint="each part of a platform is made of letters, digits, _, . and -",
+    )
+
+
+def _invalid(text: str, why: str, *, before: str = "", hint: str | None = None) -> InputError:
+    from dockyard.quote import quoted
+
+    return InputError(f"{before}{quoted(text)}: {why}: invalid argument", hint=hint)

@@ -117,6 +117,15 @@ def test_a_builders_error_takes_the_place_of_its_nodes(tmp_path: Path) -> None:
     )
 
 
+def test_a_build_that_no_builder_could_be_opened_for_is_no_activity(tmp_path: Path) -> None:
+    cli = stand_cli(tmp_path / "home", docker_host="unix:///gone.sock")
+
+    words = cli.refused("build", tmp_path)
+
+    assert words.startswith("failed to connect to the docker API at unix:///gone.sock")
+    assert "Last Activity" not in cli.ok("inspect").out
+
+
 def test_bootstrap_boots_what_does_not_run_and_shows_it_running(
     cli: Cli, daemon: ScriptedBuildKit, tmp_path: Path
 ) -> None:

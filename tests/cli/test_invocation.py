@@ -49,6 +49,18 @@ def test_notes_are_held_back_while_a_display_has_the_terminal(tmp_path: Path) ->
     assert err.getvalue() == "WARNING: a\nb\n"
 
 
+def test_held_notes_can_be_written_before_the_end(tmp_path: Path) -> None:
+    invocation, _, err = make(tmp_path)
+
+    with invocation.hold_notes() as give_notes:
+        invocation.note("a")
+        give_notes()
+        invocation.note("b")
+        written = err.getvalue()
+
+    assert written == err.getvalue() == "a\nb\n"
+
+
 def test_held_notes_are_shown_when_the_work_fails(tmp_path: Path) -> None:
     invocation, _, err = make(tmp_path)
 

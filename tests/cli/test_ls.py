@@ -143,6 +143,18 @@ def test_a_template_is_filled_in_for_builders_and_nodes(cli: Cli) -> None:
     )
 
 
+def test_as_a_whole_every_row_is_its_builder(cli: Cli, tmp_path: Path) -> None:
+    cli.ok("create", "--name", "Rem", "--driver-opt", "color=blue", f"stand://{tmp_path}/none")
+    objects = cli.ok("ls", "--format", "json").out
+
+    rows = cli.ok("ls", "--format", "{{json .}}").out.splitlines()
+    (first, *_) = cli.ok("ls", "--format", "{{json .Builder}}").out.splitlines()
+
+    assert rows == [line for line in objects.splitlines() for _ in range(2)]
+    assert list(json.loads(first)) == ["Name", "Driver", "LastActivity", "Dynamic", "Nodes"]
+    assert list(json.loads(first)["Nodes"][0])[:4] == ["Name", "Endpoint", "Flags", "DriverOpts"]
+
+
 def test_a_wrong_template_is_refused_before_anybody_is_asked(cli: Cli) -> None:
     words = cli.refused("ls", "--format", "{{foo .}}")
 

@@ -65,6 +65,12 @@ def test_importing_the_command_line_loads_no_client_library() -> None:
     assert heavy.isdisjoint(imported("import dockyard.cli.main"))
 
 
+def test_help_of_everything_needs_no_class_of_attrs() -> None:
+    found = imported("from dockyard.cli.main import dockyard; dockyard(['--help'])")
+
+    assert sorted({"attr", "attrs", "inspect", "pluggy", "pathlib", "json"} & found) == []
+
+
 def test_listing_builders_loads_no_client_library(tmp_path: Path) -> None:
     code = (
         "import os\n"
@@ -82,6 +88,23 @@ def test_listing_builders_loads_no_client_library(tmp_path: Path) -> None:
     for _ in range(2):
         found = imported(code)
     assert heavy.isdisjoint(found - imported("pass"))
+
+
+def test_a_build_imports_nothing_that_only_other_builds_need() -> None:
+    code = (
+        "import dockyard.cli.commands.build, dockyard.building.run, dockyard.building.attempt, "
+        "dockyard.building.request, dockyard.cli.watch, dockyard.progress.quiet, "
+        "dockyard.buildkit.client, dockyard_docker.plugin, dockyard_docker_container.plugin, "
+        "dockyard_kubernetes.plugin, dockyard_remote.plugin"
+    )
+    heavy = {"docker", "kubernetes", "grpc", "rich", "requests", "ssl", "asyncio", "google"}
+    heavy |= {"argparse", "socket", "datetime", "importlib.metadata", "hashlib", "hmac"}
+    heavy |= {"subprocess", "tempfile", "shutil", "logging", "email", "dataclasses", "http.client"}
+    # Classes of attrs, a millisecond each: of warnings, of images, of who is stopped or removed.
+    heavy |= {"dockyard.warning", "dockyard.driver.content", "dockyard.driver.image"}
+    heavy |= {"dockyard.driver.status", "dockyard.session.http", "dockyard.engine.client"}
+
+    assert sorted(heavy & imported(code)) == []
 
 
 # --- version and metadata --------------------------------------------------------------------
@@ -180,6 +203,12 @@ def test_an_unknown_flag_ends_with_the_code_of_each_way_to_be_called(cli: Cli) -
         "unknown flag: --foo\n\nUsage:  docker buildx ls [OPTIONS]\n\n"
         "Run 'docker buildx ls --help' for more information\n",
     )
+    assert as_plugin(cli, "buildx", "--foo") == Finished(
+        125,
+        "",
+        "unknown flag: --foo\n\nUsage:  docker buildx [OPTIONS] COMMAND\n\n"
+        "Run 'docker buildx --help' for more information\n",
+    )
 
 
 @pytest.mark.parametrize("flag", ["--context=x", "-H=x", "--host=x", "--tlsverify"])
@@ -229,6 +258,14 @@ def test_closed_output_is_no_error(cli: Cli, line: str) -> None:
 
     assert b"Traceback" not in done.stderr
     assert done.returncode == (1 if "bogus" in line else 0)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_build_begins_with_a_closed_stream_too(cli: Cli, closed: str) -> None:
+    shell = f"'{BIN / 'dockyard'}' build --builder none . {closed}"
+    done = subprocess.run(["sh", "-c", shell], env=cli.environment, stderr=subprocess.PIPE)
+
+    assert (done.returncode, done.stderr) == (1, b'ERROR: no builder "none" found\n')
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(cli: Cli) -> None:

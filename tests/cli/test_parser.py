@@ -78,6 +78,8 @@ def test_a_value_may_look_like_a_flag(parser: CommandParser) -> None:
     assert parse(parser, "--file --push").file == "--push"
     assert parse(parser, "-f -").file == "-"
     assert parse(parser, "--file=--push=x").file == "--push=x"
+    assert parse(parser, "-f=").file == "="
+    assert parse(parser, "-f=x").file == "x"
 
 
 def test_a_lone_dash_is_an_argument(parser: CommandParser) -> None:
@@ -99,6 +101,18 @@ def test_empty_values_are_values(parser: CommandParser) -> None:
     options = parser.parse(["--file=", "--tag", "", "--platform="])
 
     assert (options.file, options.tag, options.platform) == ("", [""], [])
+
+
+def test_a_flag_of_a_type_has_the_value_that_its_text_is_worth() -> None:
+    parser = CommandParser("x", "")
+    parser.text("size", parse=int, help="")
+    parser.texts("each", parse=int, help="")
+
+    options = parser.parse(["--size=1", "--each=2", "--each=3"])
+
+    assert (options.size, options.each) == (1, [2, 3])
+    with pytest.raises(FlagError, match=r'^invalid argument "a\\"b" for "--each" flag: '):
+        parser.parse(['--each=a"b'])
 
 
 @pytest.mark.parametrize(
@@ -123,6 +137,7 @@ def test_empty_values_are_values(parser: CommandParser) -> None:
             'invalid argument "foo" for "--timeout" flag: time: invalid duration "foo"',
         ),
         ("--kind c", 'invalid argument "c" for "--kind" flag: must be one of a, b'),
+        ("-p=", "unknown shorthand flag: '=' in -="),
     ],
 )
 def test_what_is_wrong_is_said_in_dockers_words(

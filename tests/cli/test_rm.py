@@ -32,7 +32,7 @@ def test_every_node_is_stopped_and_removed_and_then_the_record(cli: Cli) -> None
 
     done = cli.ok("rm", "rem")
 
-    assert (done.out, done.err) == ("", "Rem removed\n")
+    assert (done.out, done.err) == ("", "rem removed\n")
     assert stand_log(cli) == ["stop rem0", "rm rem0 force", "stop rem1", "rm rem1 force"]
     assert records(cli) == []
     assert list((cli.home / "docker/buildx/activity").iterdir()) == []

@@ -52,6 +52,14 @@ def test_a_template_is_filled_in(text: str, expected: str) -> None:
     assert Template(text).render(VALUES) == expected
 
 
+def test_a_row_may_say_what_it_is_as_a_whole() -> None:
+    assert Template("{{json .}}").render({"A": 1, ".": {"B": 2}}) == '{"B":2}'
+    assert Template("{{json .}}").render({"A": 1}) == '{"A":1}'
+    with pytest.raises(InputError, match="evaluate field C") as raised:
+        Template("{{.C}}").render({"A": 1, ".": {"B": 2}})
+    assert raised.value.hint == "fields: .A"
+
+
 def test_json_escapes_what_go_escapes() -> None:
     assert Template("{{json .A}}").render({"A": "<&>"}) == '"\\u003c\\u0026\\u003e"'
 

@@ -96,6 +96,16 @@ def test_an_unknown_builder_is_refused_in_buildxs_words(cli: Cli, name: str) -> 
     )
 
 
+@pytest.mark.parametrize("arguments", [["use"], ["use", "1abc"]])
+def test_what_can_be_no_builder_is_refused_in_buildxs_words(cli: Cli, arguments: list[str]) -> None:
+    name = "".join(arguments[1:])
+
+    assert cli.refused(*arguments) == (
+        f'failed to find instance "{name}": invalid name {name}, '
+        "name needs to start with a letter and may not contain symbols, except ._-"
+    )
+
+
 def test_the_builder_flag_is_the_default_argument(cli: Cli) -> None:
     cli.ok("use", "--builder", "rem")
 

@@ -46,6 +46,7 @@ def test_the_flag_comes_before_the_variable(tmp_path: Path) -> None:
     )
 
     assert found.docker_config == tmp_path / "flag"
+    assert found.get("DOCKER_CONFIG") == str(tmp_path / "flag")
 
 
 def test_buildx_config_is_used_as_it_is(tmp_path: Path) -> None:

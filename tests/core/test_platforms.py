@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockyard.errors import InputError
-from dockyard.platforms import Platform, accepts, better, matches, parse_list, rank
+from dockyard.platforms import Platform, accepts, better, matches, parse_all, parse_list, rank
 
 
 def names(platforms: tuple[Platform, ...]) -> list[str]:
@@ -94,15 +94,18 @@ def test_the_host_is_named_as_manifests_name_it(
     ("text", "message"),
     [
         ("bogus", '"bogus": unknown operating system or architecture: invalid argument'),
+        ("linux/*", '"linux/*": wildcards not yet supported: invalid argument'),
         ("bogus/x/y/z", '"bogus/x/y/z": cannot parse platform specifier: invalid argument'),
         (
             "linux/a b",
-            '"linux/a b": each part of a platform is made of letters, digits, _, . and -: '
-            "invalid argument",
+            '"a b" is an invalid component of "linux/a b": platform specifier component must match '
+            '"^[A-Za-z0-9_.-]+$": invalid argument',
         ),
         (
             "",
-            '"": each part of a platform is made of letters, digits, _, . and -: invalid argument',
+            '"" is an invalid OS component of "": OSAndVersion specifier component must match '
+            r'"^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$": '
+            "invalid argument",
         ),
     ],
 )
@@ -124,6 +127,12 @@ def test_comma_lists_and_repetition_are_joined_without_duplicates() -> None:
     listed = parse_list(["linux/amd64,linux/arm64/v8", "linux/arm64", "linux/386"])
 
     assert names(listed) == ["linux/amd64", "linux/arm64", "linux/386"]
+
+
+def test_what_shall_be_built_is_kept_as_often_as_it_is_named() -> None:
+    asked = parse_all(["linux/amd64,linux/arm64", "amd64"])
+
+    assert names(asked) == ["linux/amd64", "linux/arm64", "linux/amd64"]
 
 
 def test_an_empty_part_of_a_list_is_refused() -> None:

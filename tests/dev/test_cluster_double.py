@@ -238,13 +238,14 @@ def test_users_may_do_what_their_rules_say_and_no_more(control_plane: Cluster) -
 
 
 def test_the_official_client_comes_by_token_and_by_certificate(control_plane: Cluster) -> None:
-    from kubernetes import client, config
+    from kubernetes import client
+    from kubernetes.config.kube_config import new_client_from_config
 
     jane = control_plane.add_user("jane")
     admin = control_plane.write_kubeconfig("by-certificate", certificate=True)
     nobody = control_plane.write_kubeconfig("jane", user=jane, certificate=True)
     for path, code in ((control_plane.kubeconfig, 200), (admin, 200), (nobody, 403)):
-        with untyped(config.new_client_from_config)(str(path)) as api:
+        with untyped(new_client_from_config)(str(path)) as api:
             try:
                 client.CoreV1Api(api).list_namespaced_pod("builders")
                 found = 200
@@ -467,11 +468,13 @@ def test_a_missing_service_account_is_named(control_plane: Cluster) -> None:
 
 
 def test_the_official_client_sees_the_whole_life_of_a_deployment(cluster: Cluster) -> None:
-    from kubernetes import client, config, watch
+    from kubernetes import client
+    from kubernetes.config.kube_config import new_client_from_config
+    from kubernetes.watch.watch import Watch
 
     item: Any = deployment("k0", image=cluster.image)
-    looking = untyped(watch.Watch)()
-    with untyped(config.new_client_from_config)(str(cluster.kubeconfig)) as api:
+    looking = untyped(Watch)()
+    with untyped(new_client_from_config)(str(cluster.kubeconfig)) as api:
         apps, core = client.AppsV1Api(api), client.CoreV1Api(api)
         apps.create_namespaced_deployment("builders", item)
         phases = []

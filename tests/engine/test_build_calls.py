@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from tools.engine import Engine
 
 import dockyard
 from dockyard import errors
+from dockyard.buildkit.answer import Values
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.forward import Forwarded, Hold, forward
-from dockyard.buildkit.gateway import Values
 from dockyard.buildkit.linked import link
 from dockyard.buildkit.request import SolveRequest, new_id
 from dockyard.buildkit.solve import solve
@@ -206,6 +207,10 @@ def test_row_131_a_git_url_with_a_query_needs_a_frontend_that_knows_it(
         assert f"ERROR: {words}" in done.err
     else:
         assert (cli.home / "out" / "busybox").exists()
+
+    asking = attrs.evolve(cli, variables={"BUILDX_SEND_GIT_QUERY_AS_INPUT": "1"})
+    asking.ok("build", "-o", "fetched", f"{url}/repo.git?branch=main")
+    assert (cli.home / "fetched" / "busybox").exists()
 
 
 def test_a_named_context_on_an_old_engine_is_said_to_need_a_newer_frontend(

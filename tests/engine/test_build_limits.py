@@ -89,7 +89,9 @@ def test_row_145_what_a_step_may_do_is_asked_for_and_granted(
     assert insecure.endswith(
         "granting entitlement security.insecure is not allowed by build daemon configuration"
     )
-    assert builder.refused("build", "--allow", "foo", context) == "unknown entitlement foo"
+    assert builder.refused("build", "--allow", "foo", context) == (
+        "failed to build: unknown entitlement foo"
+    )
 
 
 def test_row_146_devices_are_asked_for(builder: Cli, scratch_context: ScratchContext) -> None:
@@ -129,5 +131,5 @@ def test_row_149_flags_of_old_are_accepted_or_warned_of(
         "squash",
     ]
     assert cli.refused("build", "--memory", "much", scratch_context()) == (
-        "invalid value \"much\" for resource memory: invalid size: 'much'"
+        "failed to build: invalid value \"much\" for resource memory: invalid size: 'much'"
     )

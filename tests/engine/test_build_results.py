@@ -185,7 +185,8 @@ def test_row_154_deleting_needs_consent_and_a_daemon_that_can(
     too_old = cli.refused("build", *consent, *outputs, context)
 
     assert elsewhere.startswith(
-        'local output mode=delete for destination "." requires --allow=buildx.local.delete'
+        'failed to build: local output mode=delete for destination "." requires '
+        "--allow=buildx.local.delete"
     )
     assert "requires a BuildKit daemon with multi-platform local export support" in too_old
     assert [place.name for place in (cli.home / "out").iterdir()] == ["old"]

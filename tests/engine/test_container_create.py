@@ -189,7 +189,7 @@ def test_a_builder_is_booted_and_used_at_once(
         (["--name", "x" * 255], f"failed to initialize builder {'x' * 255} ({'x' * 255}0): "),
         (["--name", "default"], "default is a reserved name and cannot be used to identify"),
         (["--driver-opt", "memory"], 'invalid value "memory", expecting k=v'),
-        (["--driver-opt", '"memory=1g'], "invalid value '\"memory=1g': a quote is not closed"),
+        (["--driver-opt", '"memory=1g'], "parse error on line 1, column 2: extraneous or missing"),
         (["--buildkitd-flags", "'x"], "failed to parse buildkit flags: EOF found when expecting"),
         (["--buildkitd-config", "nope.toml"], "buildkit configuration file not found: "),
         (["--buildkitd-config", "."], "failed to load buildkit configuration file: "),

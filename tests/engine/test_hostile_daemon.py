@@ -43,8 +43,8 @@ def hostile(cli: Cli) -> Iterator[Start]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb")))
 
-        def start(attack: Attack, *, admits: bool = True) -> HostileBuildKit:
-            daemon = stack.enter_context(HostileBuildKit(folder, attack, admits=admits))
+        def start(attack: Attack, **options: bool) -> HostileBuildKit:
+            daemon = stack.enter_context(HostileBuildKit(folder, attack, **options))
             cli.ok("create", "--name", "hostile", "--use", f"stand://{daemon.address}")
             return daemon
 
@@ -340,3 +340,27 @@ def test_an_archive_for_an_output_that_nobody_wants(
     assert "exporter 7 not found" in line
     assert len(daemon.refusals) == 1
     assert not (cli.home / "out.tar").exists()
+
+
+# --- one that means no harm --------------------------------------------------------------------
+
+
+def test_a_daemon_that_cannot_be_asked_during_a_build_builds_by_itself(
+    cli: Cli, hostile: Start, context: Path
+) -> None:
+    daemon = hostile(lambda _victim: None, gateway=False)
+
+    cli.ok("build", "--output", "type=cacheonly", context)
+
+    led, alone = [request for name, request in daemon.requests if name == "Solve"]
+    assert "Frontend" not in led
+    assert alone["Frontend"] == "dockerfile.v0"
+    assert alone["Ref"] != led["Ref"]
+
+
+def test_a_call_needs_a_daemon_that_can_be_asked_during_a_build(
+    cli: Cli, hostile: Start, context: Path
+) -> None:
+    hostile(lambda _victim: None, gateway=False)
+
+    assert "Method not found" in fails(cli, "--check", context)

@@ -123,13 +123,16 @@ class Victim:
 class HostileBuildKit(ScriptedBuildKit):
     """Listens on a socket file, and attacks everyone who wants something built."""
 
-    def __init__(self, folder: Path, attack: Attack, *, admits: bool = True) -> None:
+    def __init__(
+        self, folder: Path, attack: Attack, *, admits: bool = True, gateway: bool = True
+    ) -> None:
         """Begin to listen.
 
         Args:
             folder: Where the sockets are made; ``address`` is the one to build with.
             attack: Is given the client's session. What it raises is kept in ``failures``.
             admits: Whether the build fails when the session refused; else it claims success.
+            gateway: Whether the client may lead its build.
         """
         self.address = folder / "control.sock"
         super().__init__(self.address)
@@ -146,6 +149,10 @@ class HostileBuildKit(ScriptedBuildKit):
         self.solve = self._solve_by_attack
         self.status = self._say_nothing
         self._over = threading.Event()
+        self._returned = threading.Event()
+        if gateway:
+            self.bridge["Solve"] = lambda _: {"result": {}}
+            self.bridge["Return"] = self._take_result
         handler = grpc.stream_stream_rpc_method_handler(self._session, _same, _same)
         self._server.add_generic_rpc_handlers(
             (
@@ -170,7 +177,15 @@ class HostileBuildKit(ScriptedBuildKit):
         for end in (*self._ends, self._listener):
             end.close()
 
-    def _solve_by_attack(self, request: Values, _gone: threading.Event) -> Values:
+    def _take_result(self, _request: Values) -> Values:
+        self._returned.set()
+        return {}
+
+    def _solve_by_attack(self, request: Values, gone: threading.Event) -> Values:
+        while "Frontend" not in request and not self._returned.wait(0.01):
+            if gone.is_set():
+                return {}
+        self._returned.clear()
         # Each build has a session of its own, so no connection to an earlier one may be used again.
         own = (("grpc.use_local_subchannel_pool", 1),)
         try:

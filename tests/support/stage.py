@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -98,6 +98,7 @@ class Stage:
     size: tuple[int, int] = (60, 24)
     now: int = BEGINNING
     stream: io.StringIO = attrs.Factory(io.StringIO)
+    before_warnings: Callable[[], None] = lambda: None
     display: Display = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -111,6 +112,7 @@ class Stage:
             terminal=self.mode == "tty",
             size=lambda: self.size,
             clock=lambda: self.now,
+            before_warnings=lambda: self.before_warnings(),
         )
 
     def at(self, seconds: float, *events: Event) -> None:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 PROGRAM = Path(__file__).with_name("program.py")
 
 
-def check(program: Path) -> str:
-    """Type-check one program by the strictest rules; give what is wrong with it."""
+Check = Callable[[Path], str]
+"""``check(program)``: see the fixture."""
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
+    """Type-check one program by the strictest rules; give what is wrong with it.
+
+    What it imports is read once only.
+    """
     from mypy import api
 
-    out, err, _ = api.run(
-        ["--strict", "--config-file=", f"--cache-dir={program.parent / '.cache'}", str(program)]
-    )
-    assert not err
-    return out
+    cache = tmp_path_factory.mktemp("mypy-cache")
+
+    def run(program: Path) -> str:
+        out, err, _ = api.run(["--strict", "--config-file=", f"--cache-dir={cache}", str(program)])
+        assert not err
+        return out
+
+    return run
 
 
 @pytest.fixture
@@ -28,7 +42,7 @@ def copied(tmp_path: Path) -> Path:
     return copy
 
 
-def test_a_program_that_uses_the_api_is_well_typed(copied: Path) -> None:
+def test_a_program_that_uses_the_api_is_well_typed(check: Check, copied: Path) -> None:
     assert check(copied).startswith("Success: ")
 
 
@@ -41,7 +55,7 @@ def test_a_program_that_uses_the_api_is_well_typed(copied: Path) -> None:
         ('build_args={"A": "1"}', 'build_args={"A": 1}'),
     ],
 )
-def test_a_mistake_is_found(copied: Path, right: str, wrong: str) -> None:
+def test_a_mistake_is_found(check: Check, copied: Path, right: str, wrong: str) -> None:
     text = copied.read_text()
     assert right in text
     copied.write_text(text.replace(right, wrong))

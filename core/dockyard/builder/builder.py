@@ -15,20 +15,12 @@ from attrs import define, evolve
 from dockyard.builder.gather import Task, gather
 from dockyard.builder.group import NodeEntry, NodeGroup
 from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    DriverType,
-    Feature,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    State,
-    Worker,
-    parse_options,
-)
+from dockyard.driver import Feature, Node, parse_options
 from dockyard.errors import ConfigError, DockyardError, DriverError
 from dockyard.platforms import Platform
 
 if TYPE_CHECKING:
+    from dockyard.driver import DriverType, NodeFeatures, NodeStatus, State, Worker
     from dockyard.engine.context import DockerContexts
     from dockyard.engine.credential import Credentials
     from dockyard.plugin.manager import PluginManager
@@ -60,7 +52,7 @@ class NodeInfo:
 
     @property
     def is_running(self) -> bool:
-        return self.state is State.RUNNING
+        return self.status is not None and self.status.is_running
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
@@ -175,7 +167,9 @@ class BuilderLoader:
             driver=group.driver,
             endpoint=entry.endpoint,
             builder=group.name,
-            options=parse_options(declared.name, declared.options, entry.options)
+            options=parse_options(
+                declared.name, declared.options, entry.options, refusal=declared.option_refusal
+            )
             if declared
             else {},
             platforms=entry.platforms,
@@ -276,7 +270,7 @@ class BuilderLoader:
 
     def _ask(self, info: NodeInfo, node: Node, cancel: Cancellation, deadline: float) -> NodeInfo:
         """Ask a running node's daemon; an error stays with the node."""
-        if info.status is None or info.status.state is not State.RUNNING:
+        if info.status is None or not info.is_running:
             return info
         try:
             workers, version = _workers(self._manager, node, cancel, deadline)

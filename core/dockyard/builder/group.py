@@ -10,10 +10,11 @@ from attrs import evolve, field, frozen
 from dockyard.builder.name import check, node_name
 from dockyard.errors import BuilderError
 from dockyard.platforms import Platform
+from dockyard.value import Value
 
 
-@frozen(kw_only=True)
-class NodeEntry:
+@frozen(kw_only=True, eq=False, repr=False)
+class NodeEntry(Value):
     """What is kept of one node."""
 
     name: str
@@ -31,8 +32,8 @@ class NodeEntry:
     """The JSON object the entry was read from. What was not changed is written back as it was."""
 
 
-@frozen(kw_only=True)
-class NodeGroup:
+@frozen(kw_only=True, eq=False, repr=False)
+class NodeGroup(Value):
     """A builder: one driver and an ordered list of nodes."""
 
     name: str

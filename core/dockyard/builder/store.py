@@ -155,11 +155,16 @@ class Records:
                 return group
             if current.key == key:
                 return self.group(current.name)
-        default = self._directory.read(_default_file(key))
-        name = "" if default is None else default.decode("utf-8", "replace")
+        name = self._default(key)
         if current != (chosen := _Selection(key=key, name=name)):
             self._write_current(chosen)
         return self.group(name)
+
+    def _default(self, key: str) -> str:
+        if not self._directory.names("defaults"):  # the rule, and finding the name takes 3 ms
+            return ""
+        default = self._directory.read(_default_file(key))
+        return "" if default is None else default.decode("utf-8", "replace")
 
     def select(
         self, key: str, name: str, *, everywhere: bool = False, default: bool = False

@@ -136,7 +136,7 @@ def _check_dropped(settings: Settings, chosen: tuple[NodeEntry, ...], declared: 
             raise BuilderError(f"driver option {name} is to be both set and removed")
         is_set = any(name in entry.options for entry in chosen)
         if not is_set and find_option(declared.options, name) is None:
-            raise unknown_option(declared.name, declared.options, name)
+            raise unknown_option(declared.name, declared.options, name, declared.option_refusal)
 
 
 def _changed(old: NodeEntry, settings: Settings, declared: DriverType) -> NodeEntry:

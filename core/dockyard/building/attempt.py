@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from dockyard.building.caches.local import LocalCaches
-from dockyard.building.discreet import without_secrets
 from dockyard.building.export import ExportPlan
 from dockyard.building.grammar.entitlement import entitlements
 from dockyard.building.job import Job
+from dockyard.building.lead import lead
 from dockyard.building.offer import Offer
 from dockyard.building.prepare import Work, prepare
 from dockyard.building.record import record_name, save_record
+from dockyard.buildkit.gateway import GatewayMissingError
 from dockyard.buildkit.request import Exporter, SolveRequest, new_id
 from dockyard.buildkit.solve import solve
 from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildResult
 from dockyard.errors import CanceledError, DockyardError
-from dockyard.events import StatusUpdate, VertexWarning
 from dockyard.session.session import Session
 
 if TYPE_CHECKING:
     from dockyard.building.load.loads import Loads
     from dockyard.building.load.place import ImageStores
-    from dockyard.buildkit.gateway import Talk
+    from dockyard.events import StatusUpdate, VertexWarning
 
 _SESSION_GRACE = 1.0
 """Seconds for which a build goes on without its session."""
@@ -82,10 +82,21 @@ class _Build:
         self._work = work
         self._stores = stores
         self._ref = ""
+        self._leads = True
         self._warnings: dict[VertexWarning, None] = {}
         self._loads: Loads | None = None
 
     def attempt(self, *, incremental: bool = False) -> BuildResult:
+        """Build; leave it all to the daemon if that cannot be asked for anything meanwhile."""
+        try:
+            return self._attempt(incremental=incremental)
+        except GatewayMissingError:
+            if self._work.request.call or self._work.definitions:
+                raise
+            self._leads = False
+            return self._attempt(incremental=incremental)
+
+    def _attempt(self, *, incremental: bool) -> BuildResult:
         # A second attempt is a build of its own: the daemon has a record of the first.
         self._ref = new_id() if self._ref else self._work.request.ref or new_id()
         plan = self._with_loads(incremental=incremental)
@@ -123,13 +134,16 @@ class _Build:
             session=offer.session.id,
             frontend=self._work.frontend,
             attributes={**self._work.attributes, **offer.attributes},
+            inputs=self._work.definitions,
             exporters=tuple(
                 Exporter(type=export.type, attributes=export.attributes) for export in plan.exports
             ),
             cache_imports=wanted.cache_from,
             cache_exports=wanted.cache_to,
             entitlements=entitlements(wanted),
-            source_policy=self._work.inputs.source_policy,
+            source_policy=self._work.request.source_policy,
+            policy_session=offer.session.id if self._work.policies else "",
+            proxy_network=bool(self._work.policies and self._work.policies.proxy),
         )
 
     # --- during -----------------------------------------------------------------------------
@@ -146,7 +160,9 @@ class _Build:
         session.on_close = end_soon
         forget = self._job.cancel.on_cancel(stop.cancel)
         answer: dict[str, str] = {}
-        request, talk = self._led(self._request(offer, plan), answer)
+        request, talk = self._request(offer, plan), None
+        if self._leads:
+            request, talk = lead(request, self._work.request.call, answer.update)
         try:
             session.open(client)
             return {**solve(client, request, self._update, stop, talk=talk), **answer}
@@ -155,22 +171,6 @@ class _Build:
         finally:
             forget()
             session.close()
-
-    def _led(
-        self, request: SolveRequest, answer: dict[str, str]
-    ) -> tuple[SolveRequest, Talk | None]:
-        """Give the solve to begin, and the conversation if we lead it ourselves.
-
-        Args:
-            request: All that is asked for.
-            answer: Takes what the frontend answers to a call.
-        """
-        call = self._work.request.call
-        if not call:
-            return without_secrets(request)
-        from dockyard.building.call.lead import lead
-
-        return lead(request, call, answer.update)
 
     def _update(self, update: StatusUpdate) -> None:
         for warning in update.warnings:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import BuildRequest, BuildResult, Image, LoadResult, Node, Progress
-from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.plugin import hookimpl
 
 if TYPE_CHECKING:
     from dockyard.building.load.place import ImageStores
     from dockyard.building.load.record import LoadRecords
     from dockyard.building.workbench import Workbench
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import BuildRequest, BuildResult, Image, LoadResult, Node, Progress
+    from dockyard.engine.endpoint import EngineEndpoint
 
 
 class Defaults:

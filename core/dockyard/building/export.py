@@ -17,6 +17,7 @@ ONE_PLATFORM_IN_ARCHIVE = (
 )
 _NAMED = frozenset({"image", "oci", "docker"})
 _ARCHIVES = frozenset({"oci", "docker"})
+_PREFER_DIGEST = "prefer-image-digest"
 
 
 class Export(NamedTuple):
@@ -52,7 +53,11 @@ class ExportPlan(NamedTuple):
     """Whether the image has to be in an engine afterwards."""
     push: bool = False
     """Whether the image has to be pushed afterwards, from the node's own store."""
-    prefer_image_digest: bool = False
+
+    @property
+    def prefer_image_digest(self) -> bool:
+        """Whether an image is known by its manifest afterwards, and not by its configuration."""
+        return any(each.attributes.get(_PREFER_DIGEST) == "true" for each in self.exports)
 
 
 def default_outputs(request: BuildRequest, features: NodeFeatures, *, load: bool) -> BuildRequest:
@@ -85,7 +90,6 @@ def plan_exports(request: BuildRequest, features: NodeFeatures) -> ExportPlan:
         load=any(output.is_load for output in request.outputs),
         push=any(output.pushes for output in request.outputs)
         and not features.has(Feature.DIRECT_PUSH),
-        prefer_image_digest=features.prefer_image_digest,
     )
 
 
@@ -104,17 +108,23 @@ def fit_loads(
     """
     several = len(request.platforms) > 1 or any(request.attestations.values())
     fitted = []
-    prefer_image_digest = plan.prefer_image_digest
     for export in plan.exports:
         if export.is_load and has_containerd(export):
-            attributes = {**export.attributes, "prefer-image-digest": "true"}
+            attributes = {**export.attributes, _PREFER_DIGEST: "true"}
             fitted.append(export._replace(type="oci", attributes=attributes))
-            prefer_image_digest = True
             continue
         if export.type == "docker" and several:
             raise InputError(ONE_PLATFORM if export.is_load else ONE_PLATFORM_IN_ARCHIVE)
         fitted.append(export)
-    return plan._replace(exports=tuple(fitted), prefer_image_digest=prefer_image_digest)
+    return plan._replace(exports=tuple(fitted))
+
+
+def one_platform(outputs: Sequence[Output]) -> str:
+    """Say why these outputs allow for one platform only; nothing if they don't."""
+    for output in outputs:
+        if output.type == "docker":
+            return ONE_PLATFORM if output.is_load else ONE_PLATFORM_IN_ARCHIVE
+    return ""
 
 
 def _export(output: Output, tags: Sequence[str], features: NodeFeatures) -> Export:
@@ -127,7 +137,7 @@ def _export(output: Output, tags: Sequence[str], features: NodeFeatures) -> Expo
     if not features.has(Feature.DIRECT_PUSH):
         attributes.pop("push", None)
     if features.prefer_image_digest:
-        attributes["prefer-image-digest"] = "true"
+        attributes[_PREFER_DIGEST] = "true"
     return Export(output=output, type=features.image_exporter, attributes=attributes)
 
 

@@ -10,6 +10,7 @@ from dockyard.driver import BuildRequest, DriverType, Feature, NodeFeatures
 from dockyard.errors import InputError, UnsupportedFeatureError
 
 _LEARN = "https://docs.docker.com/go"
+_SEVERAL = "Multi-platform build"
 
 
 class Need(NamedTuple):
@@ -45,7 +46,7 @@ def needs(request: BuildRequest) -> Iterator[Need]:
     if any(request.attestations.values()):
         yield Need(Feature.MULTI_PLATFORM, "Attestation", "attestations")
     if len(request.platforms) > 1:
-        yield Need(Feature.MULTI_PLATFORM, "Multi-platform build", "build-multi-platform")
+        yield Need(Feature.MULTI_PLATFORM, _SEVERAL, "build-multi-platform")
     for output in request.outputs:
         if output.type == "oci":
             yield Need(Feature.TARBALL, "OCI exporter", "build-exporters")
@@ -59,6 +60,7 @@ def check_features(
     *,
     driver: str,
     advice: Callable[[], Advice],
+    one_platform: str = "",
 ) -> None:
     """Raise when the request needs a feature that the node lacks.
 
@@ -67,6 +69,8 @@ def check_features(
         features: What the node can do.
         driver: The node's driver.
         advice: Says who else is there; asked only when the request is refused.
+        one_platform: What to say of several platforms that the node cannot build for, where it
+            is an output that stands in the way.
 
     Raises:
         UnsupportedFeatureError: A feature is missing; says who has it.
@@ -75,9 +79,7 @@ def check_features(
     for need in needs(request):
         if not features.has(need.feature):
             raise UnsupportedFeatureError(
-                f"{need.words} is not supported for the {driver} driver.\n"
-                "Switch to a different driver, or turn on the containerd image store, "
-                f"and try again.\nLearn more at {_LEARN}/{need.page}/",
+                (need.words == _SEVERAL and one_platform) or _refusal(need, driver),
                 feature=need.feature,
                 driver=driver,
                 hint=_who_has(need.feature, advice()),
@@ -92,6 +94,14 @@ def check_features(
                 f"push-by-digest is currently not implemented for {driver} driver, "
                 "please create a new builder instance"
             )
+
+
+def _refusal(need: Need, driver: str) -> str:
+    return (
+        f"{need.words} is not supported for the {driver} driver.\n"
+        "Switch to a different driver, or turn on the containerd image store, "
+        f"and try again.\nLearn more at {_LEARN}/{need.page}/"
+    )
 
 
 def _who_has(feature: Feature, advice: Advice) -> str:

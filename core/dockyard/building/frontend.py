@@ -24,7 +24,10 @@ def frontend_for(request: BuildRequest) -> tuple[str, dict[str, str]]:
         return "dockerfile.v0", {}
     words = syntax.split(None, 1)
     if not words:
-        raise InputError(f"empty {_SYNTAX} build-arg is invalid, omit it or name an image")
+        raise InputError(
+            f"empty {_SYNTAX} build-arg is invalid, use --build-arg {_SYNTAX} without '=' for "
+            "optional behavior"
+        )
     return "gateway.v0", {"source": words[0], "cmdline": syntax}
 
 

@@ -53,7 +53,7 @@ class Offer:
         self._outputs = self._open_outputs(plan)
         self.attributes: dict[str, str] = work.inputs.contexts.shared_keys(node_id)
         """What tells the frontend the names of what is offered."""
-        services = [*self._sources(job), *self._places(plan), *self._archive()]
+        services = [*self._sources(job), *self._places(plan), *self._archive(), *self._policies()]
         source = work.source
         key = f"{source.key}:{node_id}" if source.key else ""
         self.session = Session(shared_key=key, attachables=services)
@@ -118,6 +118,13 @@ class Offer:
         upload = Upload(archive.stream, archive.head)
         self.attributes["context"] = upload.url
         return [upload]
+
+    def _policies(self) -> list[Attachable]:
+        if self._work.policies is None:
+            return []
+        from dockyard.session.policy import PolicyVerifier
+
+        return [PolicyVerifier(self._work.policies.policies.decide)]
 
     # --- what is taken ----------------------------------------------------------------------
 

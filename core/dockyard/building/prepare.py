@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dockyard.building.ability import Ability
@@ -10,9 +11,10 @@ from dockyard.building.caches.local import LocalCaches, check_caches, with_inlin
 from dockyard.building.caches.remote import RemoteCaches
 from dockyard.building.export import ExportPlan, plan_exports
 from dockyard.building.frontend import check_text, frontend_attributes, frontend_for
-from dockyard.building.inputs.extras import Inputs, open_inputs
+from dockyard.building.inputs import git_query
+from dockyard.building.inputs.extras import Inputs, open_inputs, with_source_policy
 from dockyard.building.inputs.named import join_caps
-from dockyard.building.inputs.rego import check_policy_file
+from dockyard.building.inputs.rego.find import Found, find_policies
 from dockyard.building.inputs.source import Source, open_source
 from dockyard.building.job import Job
 from dockyard.driver import BuildRequest
@@ -36,6 +38,10 @@ class Work(NamedTuple):
     plan: ExportPlan
     frontend: str
     attributes: Mapping[str, str]
+    definitions: Mapping[str, bytes] = MappingProxyType({})
+    """What the frontend is given as inputs, by name."""
+    policies: Found | None = None
+    """What decides on the sources that the build may use."""
 
 
 def prepare(job: Job, caches: LocalCaches) -> Work:
@@ -55,12 +61,13 @@ def prepare(job: Job, caches: LocalCaches) -> Work:
     link = job.link
     capabilities = link.client.capabilities
     environment = job.workbench.environment
-    remote = RemoteCaches(environment.variables, environment.home, capabilities, job.progress.warn)
+    remote = RemoteCaches(
+        environment.variables, environment.home, capabilities, job.progress.warn, job.cancel
+    )
     request = remote.prepare(request)
     source = open_source(request, lambda url: _fetch(job, url), job.cancel)
-    if not request.policies_disabled:
-        check_policy_file(source)
-    inputs = open_inputs(request, environment)
+    found = find_policies(request, source, job)
+    inputs = open_inputs(with_source_policy(request, environment))
     inputs.check(capabilities, job.node.driver)
     ability = Ability(link, job.node.driver, environment)
     plan = ability.fitted(plan_exports(request, link.features))
@@ -70,8 +77,11 @@ def prepare(job: Job, caches: LocalCaches) -> Work:
     frontend, attributes = _frontend(job, request)
     attributes |= join_caps(source.attributes, inputs.contexts.attributes)
     attributes |= ability.attributes(request)
+    definitions: dict[str, bytes] = {}
+    if git_query.is_wanted(environment):
+        attributes, definitions = git_query.as_inputs(attributes)
     check_text(attributes)
-    return Work(request, source, inputs, caches, plan, frontend, attributes)
+    return Work(request, source, inputs, caches, plan, frontend, attributes, definitions, found)
 
 
 def _frontend(job: Job, request: BuildRequest) -> tuple[str, dict[str, str]]:

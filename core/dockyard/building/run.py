@@ -7,8 +7,8 @@ where it shall be.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,29 +16,25 @@ from attrs import evolve
 
 from dockyard.builder.builder import Builder, BuilderLoader
 from dockyard.builder.resolver import Assignment, resolve_declared
-from dockyard.builder.selection import check_context, choose
-from dockyard.building.export import default_outputs, plan_exports
+from dockyard.builder.selection import check_context as check_docker_context
+from dockyard.builder.selection import choose
+from dockyard.building.export import default_outputs, one_platform, plan_exports
 from dockyard.building.feature import Advice, Alternative, check_features
 from dockyard.building.grammar.annotation import annotated
-from dockyard.building.inputs.extras import open_inputs
+from dockyard.building.inputs.extras import open_inputs, open_services, with_source_policy
 from dockyard.building.inputs.git import Repository
+from dockyard.building.inputs.source import check_context
 from dockyard.building.link import Link
+from dockyard.building.request import check_network_and_hosts, check_tags
 from dockyard.building.workbench import Workbench
 from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    BuildRequest,
-    BuildResult,
-    Image,
-    Node,
-    NodeFeatures,
-    Progress,
-    boolean,
-)
+from dockyard.driver import BuildRequest, Node, NodeFeatures, Output, Progress, boolean
 from dockyard.errors import BuilderError, CanceledError, DockyardError, PluginError
 from dockyard.platforms import Platform
 
 if TYPE_CHECKING:
     from dockyard.building.nodes.multi import Share
+    from dockyard.driver import BuildResult
 
 
 def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") -> Builder:
@@ -55,9 +51,11 @@ def open_builder(workbench: Workbench, name: str = "", *, sticky_key: str = "") 
         DockyardError: None of its nodes can be used; says why of the first.
     """
     group = choose(workbench.store, workbench.contexts, name)
-    check_context(group, workbench.contexts)
+    check_docker_context(group, workbench.contexts)
     loader = BuilderLoader(workbench.manager, workbench.contexts)
     builder = loader.load([group], sticky_key=sticky_key)[0]
+    if builder.error is not None:
+        raise builder.error
     with workbench.store.locked() as records:
         records.touch(builder.name)
     if not usable_nodes(builder):
@@ -120,7 +118,13 @@ class _Run(NamedTuple):
     cancel: Cancellation
 
     def build(self, request: BuildRequest) -> BuildResult:
-        open_inputs(request, self.workbench.environment)  # before anything is started for them
+        open_services(request)  # before anything is started for them
+        with self._warning(request, usable_nodes(self.builder)[0]):
+            check_tags(request)
+            check_context(request)
+            request = with_source_policy(request, self.workbench.environment)
+            open_inputs(request)
+            check_network_and_hosts(request)
         repository = Repository(request, self.workbench.environment, self.cancel)
         try:
             return self._build(request, repository)
@@ -131,22 +135,18 @@ class _Run(NamedTuple):
         nodes = usable_nodes(self.builder)
         shares = self._shares(request, nodes)
         node = nodes[shares[0].node]
-        try:
+        with self._warning(request, node):
             if len(nodes) > 1:
                 self._boot([nodes[share.node] for share in shares])
             link = self._link(node, self.cancel)
-        except DockyardError:
-            with suppress(DockyardError):  # the first error is the one to tell
-                features = self.workbench.manager.features(node, ())
-                self._with_default_output(request, node, features)
-            raise
+        asked = request.outputs
         request = annotated(self._with_default_output(request, node, link.features))
         request = repository.describe(request, self.progress.warn)
         if len(shares) > 1 and not request.call:
             return self._build_on_several(request, nodes, shares)
         if not request.call:  # of which one node can tell for all platforms
             request = evolve(request, platforms=shares[0].platforms)
-        self._check(request, node, link.features)
+        self._check(request, node, link.features, asked)
         return self._build_on(node, request, self.cancel)
 
     def _shares(self, request: BuildRequest, nodes: Sequence[Node]) -> tuple[Assignment, ...]:
@@ -213,15 +213,31 @@ class _Run(NamedTuple):
             error.message += f" (on node {share.node.name})"
             raise
 
-    def _check(self, request: BuildRequest, node: Node, features: NodeFeatures) -> None:
-        check_features(request, features, driver=node.driver, advice=self._advice)
+    def _check(
+        self,
+        request: BuildRequest,
+        node: Node,
+        features: NodeFeatures,
+        asked: Sequence[Output] = (),
+    ) -> None:
+        check_features(
+            request,
+            features,
+            driver=node.driver,
+            advice=self._advice,
+            one_platform=one_platform(asked),
+        )
 
     def _build_on(self, node: Node, request: BuildRequest, cancel: Cancellation) -> BuildResult:
-        from dockyard.building.emulator import explained
+        build = self.workbench.manager.build
+        if request.platforms:
+            from dockyard.building.emulator import explained
 
-        platforms = partial(self._worker_platforms, node, cancel)
-        with explained(self.progress, request.platforms, platforms) as progress:
-            result = self.workbench.manager.build(node, request, progress, cancel)
+            platforms = partial(self._worker_platforms, node, cancel)
+            with explained(self.progress, request.platforms, platforms) as progress:
+                result = build(node, request, progress, cancel)
+        else:
+            result = build(node, request, self.progress, cancel)
         link = self.workbench.links.get(node, cancel)
         return self._deliver(request, node, link, result, cancel)
 
@@ -233,6 +249,17 @@ class _Run(NamedTuple):
         cancel.check()
         self.workbench.manager.bootstrap(node, self.progress, cancel)
         return self.workbench.links.get(node, cancel)
+
+    @contextmanager
+    def _warning(self, request: BuildRequest, node: Node) -> Iterator[None]:
+        """Warn of a missing output also when what is done meanwhile fails."""
+        try:
+            yield
+        except DockyardError:
+            with suppress(DockyardError):  # the first error is the one to tell
+                features = self.workbench.manager.features(node, ())
+                self._with_default_output(request, node, features)
+            raise
 
     def _with_default_output(
         self, request: BuildRequest, node: Node, features: NodeFeatures
@@ -286,13 +313,18 @@ class _Run(NamedTuple):
     ) -> BuildResult:
         """Bring the image where it shall be, as far as the build itself has not done so."""
         plan = plan_exports(request, link.features)
+        load = plan.load and link.features.loads_itself
+        if not load and not plan.push:
+            return result
+        from dockyard.driver import Image
+
         manager = self.workbench.manager
         image = Image(
             names=request.tags or result.names,
             image_id=result.image_id,
             credentials=self.workbench.credentials if plan.push else None,
         )
-        if plan.load and link.features.loads_itself:
+        if load:
             engine = self.workbench.contexts.current()
             manager.load(node, image, engine, self.progress, cancel)
         if plan.push:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-_USER = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)@")
+_USER = r"^([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)@"
 _MASK = "xxxxx"
 
 
 def without_credentials(url: str) -> str:
     """Give an address in which user and password are only hinted at."""
-    match = _USER.match(url)
+    match = re.match(_USER, url)
     if match is None:
         return url
     user, colon, password = match[2].partition(":")

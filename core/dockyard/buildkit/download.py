@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Any
 
 from dockyard.buildkit.address import without_credentials
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.gateway import Ask, Talk
 from dockyard.buildkit.request import SolveRequest, new_id
 from dockyard.buildkit.solve import solve
+from dockyard.buildkit.source import OneSource
 from dockyard.cancellation import Cancellation
 from dockyard.errors import ContextError
 from dockyard.events import StatusUpdate
-from dockyard.wire.codec import encode
 from dockyard.wire.messages import (
     GATEWAY_SOLVE_REQUEST,
     GATEWAY_SOLVE_RESPONSE,
-    OP,
     READ_FILE_REQUEST,
     READ_FILE_RESPONSE,
     STAT_FILE_REQUEST,
@@ -48,10 +45,15 @@ def download(
 
 
 def _fetch(url: str, on_content: Callable[[bytes], None]) -> Talk:
+    source = OneSource(url, {"http.filename": _NAME}, ["source.http"], without_credentials(url))
     solved = yield Ask(
         "Solve",
         (GATEWAY_SOLVE_REQUEST, GATEWAY_SOLVE_RESPONSE),
-        {"Definition": definition(url), "allowResultReturn": True, "allowResultArrayRef": True},
+        {
+            "Definition": source.definition(),
+            "allowResultReturn": True,
+            "allowResultArrayRef": True,
+        },
     )
     ref = solved.get("result", {}).get("ref", {}).get("id", "")
     stat = yield Ask(
@@ -69,29 +71,6 @@ def _fetch(url: str, on_content: Callable[[bytes], None]) -> Talk:
         raise _too_long(url)
     on_content(content)
     return {}
-
-
-def definition(url: str) -> dict[str, Any]:
-    """Describe a build that consists of one download."""
-    source = encode(
-        OP, {"source": {"identifier": url, "attrs": {"http.filename": _NAME}}, "constraints": {}}
-    )
-    digest = _digest(source)
-    last = encode(OP, {"inputs": [{"digest": digest}]})
-    return {
-        "def": [source, last],
-        "metadata": {
-            digest: {
-                "description": {"llb.customname": f"[internal] load {without_credentials(url)}"},
-                "caps": {"source.http": True, "meta.description": True},
-            },
-            _digest(last): {"caps": {"constraints": True, "platform": True}},
-        },
-    }
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _too_long(url: str) -> ContextError:

@@ -8,14 +8,13 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dockyard.buildkit.gateway import Ask, Talk, Until, Values
+from dockyard.buildkit.answer import SOLVE_REQUEST, SOLVE_RESPONSE, Values
+from dockyard.buildkit.gateway import Ask, Talk, Until
 from dockyard.errors import DaemonError
 from dockyard.wire.errors import CallError
 from dockyard.wire.messages import (
     EVALUATE_REQUEST,
     EVALUATE_RESPONSE,
-    GATEWAY_SOLVE_REQUEST,
-    GATEWAY_SOLVE_RESPONSE,
     PING_REQUEST,
     PONG_RESPONSE,
     STAT_FILE_REQUEST,
@@ -74,7 +73,7 @@ class Forwarded(NamedTuple):
 
     frontend: str
     attributes: Mapping[str, str]
-    inputs: Mapping[str, Values] = MappingProxyType({})
+    inputs: Mapping[str, bytes] = MappingProxyType({})
     """Results of other builds, as definitions, by the names that the attributes have for them."""
     on_result: Callable[[Values], None] = lambda _: None
     """Is given what the frontend answered, before the build goes on."""
@@ -137,7 +136,7 @@ def _solve(request: Forwarded, attributes: Mapping[str, str]) -> Ask:
     }
     if request.inputs:
         values["FrontendInputs"] = dict(request.inputs)
-    return Ask("Solve", (GATEWAY_SOLVE_REQUEST, GATEWAY_SOLVE_RESPONSE), values)
+    return Ask("Solve", (SOLVE_REQUEST, SOLVE_RESPONSE), values)
 
 
 def _try_image(request: Forwarded, image: str, error: CallError) -> Talk:

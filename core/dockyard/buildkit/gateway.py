@@ -1,20 +1,22 @@
 """A build led by us: we play the frontend, and the daemon does what we ask of it.
 
 A solve without frontend waits for its client, which may ask the daemon for things in the meantime
-and ends the build by handing over a result. That is how Dockyard forwards a frontend request whose
-answer it wants to see itself, such as a check of the Dockerfile, and how it builds from what
-another build has just made.
+and ends the build by handing over a result. All builds are led like that, as the reference leads
+them: the daemon then tells in its attestations what was asked for and what became of it. It is also
+how the answer to a check of the Dockerfile gets to us, and how a build uses what another has made.
 
 A conversation is a generator: it yields calls, is sent their answers, and returns the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dockyard.buildkit.client import Client, build_error, encode_request
-from dockyard.errors import DockyardError, ProtocolError
+from dockyard.buildkit.answer import Values, returned
+from dockyard.buildkit.client import Client, encode_request
+from dockyard.errors import DaemonError, DockyardError, ProtocolError
 from dockyard.wire.codec import CodecError, Message, decode
 from dockyard.wire.errors import CallError, WireError
 from dockyard.wire.grpc import Call, Code
@@ -23,14 +25,22 @@ from dockyard.wire.messages import RETURN_REQUEST, RETURN_RESPONSE, RPC_STATUS
 if TYPE_CHECKING:
     from dockyard.wire.loop import Timer
 
-Values = Mapping[str, Any]
-
 _SERVICE = "/moby.buildkit.v1.frontend.LLBBridge/"
 _BUILD = "buildkit-controlapi-buildid"
 _AFTER_RETURN = 5.0
 """Seconds within which a build ends after it was told that its frontend failed."""
 _AFTER_REFUSAL = 1.0
 """The same when the daemon did not even listen: it has ended then, or does not know of it."""
+_KNOWN_WITHIN = 60.0
+"""Seconds within which a daemon has to know of a build that it was asked for.
+
+It waits for 3 by itself, and some first write the build's record, which may take longer.
+"""
+_ASK_AGAIN = 0.1
+
+
+class GatewayMissingError(DaemonError):
+    """The daemon cannot be asked for anything during a build; nothing came of this one."""
 
 
 class Ask(NamedTuple):
@@ -49,6 +59,9 @@ class Until(NamedTuple):
     """Is given what to call when it has happened."""
 
 
+Reason = DockyardError | CallError
+"""Why a build fails: an error of ours, or what the daemon said."""
+
 Talk = Generator[Ask | Until, Values, Values]
 """A conversation. What it returns is a ``Result`` for the daemon; it may be empty.
 
@@ -64,20 +77,24 @@ class Conversation:
         self._failure: DockyardError | None = None
         self._complete = False
         self._client = client
+        self._ref = ref
         self._metadata = ((_BUILD, ref),)
         self._talk = talk
-        self._on_lost: Callable[[DockyardError], None] = lambda _: None
+        self._on_lost: Callable[[Reason], None] = lambda _: None
         self._call: Call | None = None
         self._timer: Timer | None = None
+        self._heard = False
+        self._give_up = 0.0
         self._over = False
 
-    def start(self, on_lost: Callable[[DockyardError], None]) -> None:
+    def start(self, on_lost: Callable[[Reason], None]) -> None:
         """Begin. The build has to be started before, and waits for us.
 
         Args:
             on_lost: Is called when the build cannot be told how it ends; nobody else will end it.
         """
         self._on_lost = on_lost
+        self._give_up = monotonic() + _KNOWN_WITHIN
         self._go_on(lambda: next(self._talk))
 
     def stop(self) -> None:
@@ -113,12 +130,12 @@ class Conversation:
             if isinstance(asked, Until):
                 asked.register(self._resume)
             else:
-                self._start_call(asked, self._answered)
+                self._ask(asked)
         except StopIteration as end:
             self._complete = True
-            self._give_back({"result": _result(end.value)})
+            self._give_back({"result": returned(end.value)})
         except CallError as error:
-            self._give_back({"error": _status(error)}, build_error(error))
+            self._give_back({"error": _status(error)}, error)
         except DockyardError as error:
             self._fail(error)
 
@@ -131,6 +148,23 @@ class Conversation:
         loop = self._client.loop
         loop.call_soon(lambda: self._go_on(lambda: self._talk.send({})))
 
+    def _ask(self, asked: Ask) -> None:
+        def answered(answer: Values | None, error: WireError | None) -> None:
+            if not self._heard and isinstance(error, CallError):
+                if _is_unknown_service(error):
+                    self._on_lost(GatewayMissingError(error.message, code=error.code.go_name))
+                    return
+                if self._is_unknown_build(error) and monotonic() < self._give_up:
+                    self._timer = self._client.loop.call_later(_ASK_AGAIN, lambda: self._ask(asked))
+                    return
+            self._heard = True
+            self._answered(answer, error)
+
+        self._start_call(asked, answered)
+
+    def _is_unknown_build(self, error: CallError) -> bool:
+        return f"no such job {self._ref}" in error.message
+
     def _answered(self, answer: Values | None, error: WireError | None) -> None:
         if isinstance(error, CallError):
             thrown = error
@@ -141,7 +175,7 @@ class Conversation:
             self._go_on(lambda: self._talk.send(answer or {}))
         # else the connection broke, and the build itself says so
 
-    def _give_back(self, values: Values, reason: DockyardError | None = None) -> None:
+    def _give_back(self, values: Values, reason: Reason | None = None) -> None:
         """Tell the daemon how the build ends, and expect that it does, if we say that it failed.
 
         Args:
@@ -157,7 +191,7 @@ class Conversation:
 
         self._start_call(Ask("Return", (RETURN_REQUEST, RETURN_RESPONSE), values), returned)
 
-    def _expect_end(self, seconds: float, otherwise: DockyardError) -> None:
+    def _expect_end(self, seconds: float, otherwise: Reason) -> None:
         """End the build as an error if the daemon has not done so by then."""
         self._timer = self._client.loop.call_later(seconds, lambda: self._on_lost(otherwise))
 
@@ -198,28 +232,9 @@ def _only(response: Message, answers: list[bytes]) -> Values:
     return decode(response, answers[0])
 
 
-def _result(value: Values) -> dict[str, Any]:
-    """Make what is handed over of what was answered: references by name, not all they hold."""
-    result = dict(value)
-    if "ref" in result:
-        result["ref"] = _reference(result["ref"])
-    if "refs" in result:
-        references = result["refs"].get("refs", {})
-        result["refs"] = {"refs": {key: _reference(one) for key, one in references.items()}}
-    if "attestations" in result:
-        result["attestations"] = {
-            key: {"attestation": [_attestation(one) for one in found.get("attestation", ())]}
-            for key, found in result["attestations"].items()
-        }
-    return result
-
-
-def _attestation(values: Values) -> dict[str, Any]:
-    return {**values, "ref": _reference(values["ref"])} if "ref" in values else dict(values)
-
-
-def _reference(values: Values) -> dict[str, Any]:
-    return {"id": values.get("id", "")}
+def _is_unknown_service(error: CallError) -> bool:
+    """Say whether there is nobody to answer; a frontend that cannot has details to tell."""
+    return error.code is Code.UNIMPLEMENTED and not error.details
 
 
 def _status(error: CallError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dockyard.buildkit.gateway import Values
+from dockyard.buildkit.answer import Values
 
 _CONTEXT = "context:"
 _TARGET = "target:"
@@ -21,7 +21,7 @@ class Linked(NamedTuple):
     """A frontend's attributes and inputs, instead of names of other builds."""
 
     attributes: dict[str, str]
-    inputs: dict[str, Values]
+    inputs: dict[str, bytes]
 
 
 def targets_of(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +58,7 @@ def link(attributes: Mapping[str, str], results: Mapping[str, Values]) -> Linked
 
 
 def _add(linked: Linked, context: str, key: str, reference: Values, config: bytes | None) -> None:
-    linked.inputs[key] = reference.get("def", {})
+    linked.inputs[key] = reference.get("def", b"")
     linked.attributes[context] = f"input:{key}"
     if config is not None:
         linked.attributes[f"input-metadata:{key}"] = _as_json(config)

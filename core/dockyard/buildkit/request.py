@@ -33,10 +33,16 @@ class SolveRequest(NamedTuple):
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
     entitlements: tuple[str, ...] = ()
+    inputs: Mapping[str, bytes] = MappingProxyType({})
+    """Definitions for the frontend, by name; only we can give them to it, see ``gateway``."""
     internal: bool = False
     """Keep no record of this build."""
     source_policy: Mapping[str, Any] | None = None
     """Rules for what the build may fetch, in the words of the wire."""
+    policy_session: str = ""
+    """The id of the session that is asked what the build may fetch."""
+    proxy_network: bool = False
+    """Let what runs reach the network only through the daemon's proxy."""
 
 
 def new_id() -> str:
@@ -70,6 +76,9 @@ def request_values(request: SolveRequest) -> dict[str, Any]:
     }
     if request.source_policy is not None:
         values["SourcePolicy"] = request.source_policy
+    if request.policy_session:
+        values["SourcePolicySession"] = request.policy_session
+        values["ProxyNetwork"] = request.proxy_network
     if request.exporters:
         # All that daemons before 0.13 know; newer ones prefer the list.
         values["ExporterDeprecated"] = request.exporters[0].type

@@ -27,7 +27,7 @@ from dockyard.wire.loop import Timer
 from dockyard.wire.messages import SOLVE_REQUEST, SOLVE_RESPONSE, STATUS_REQUEST, STATUS_RESPONSE
 
 if TYPE_CHECKING:
-    from dockyard.buildkit.gateway import Conversation, Talk
+    from dockyard.buildkit.gateway import Conversation, Reason, Talk
 
 _NAMES_SHOWN = 3
 
@@ -140,7 +140,7 @@ class _Solve:
         self._status.send(encode(STATUS_REQUEST, {"Ref": self._request.ref}))
         self._status.half_close()
         if self._conversation is not None:
-            self._conversation.start(self._fail)
+            self._conversation.start(self._lose)
         self._heartbeat.start()
 
     def _stop(self) -> None:
@@ -238,6 +238,12 @@ class _Solve:
         self._canceled = True
         self._set_timer(self._patience.grace, self._finish)
         self._solve.cancel()
+
+    def _lose(self, reason: Reason) -> None:
+        """Take it that the build failed, for the daemon does not end it."""
+        if isinstance(reason, CallError):
+            reason = build_error(reason, self._steps)
+        self._fail(reason)
 
     def _fail(self, failure: DockyardError) -> None:
         self._failure = self._failure or failure

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dockyard.events import (
-    ProgressGroup,
-    SourceInfo,
-    SourceRange,
-    StatusUpdate,
-    Vertex,
-    VertexLog,
-    VertexStatus,
-    VertexWarning,
-)
+from dockyard.events import ProgressGroup, StatusUpdate, Vertex, VertexLog, VertexStatus
+
+if TYPE_CHECKING:
+    from dockyard.events import SourceInfo, SourceRange, VertexWarning
 
 Values = Mapping[str, Any]
 
@@ -84,6 +78,8 @@ def _log(values: Values) -> VertexLog:
 
 
 def _warning(values: Values) -> VertexWarning:
+    from dockyard.events import VertexWarning
+
     get = values.get
     info = get("info")
     return VertexWarning(
@@ -98,6 +94,8 @@ def _warning(values: Values) -> VertexWarning:
 
 
 def _source(values: Values) -> SourceInfo:
+    from dockyard.events import SourceInfo
+
     return SourceInfo(
         filename=values.get("filename", ""),
         data=values.get("data", b""),
@@ -106,6 +104,8 @@ def _source(values: Values) -> SourceInfo:
 
 
 def _range(values: Values) -> SourceRange:
+    from dockyard.events import SourceRange
+
     start, end = values.get("start", {}), values.get("end", {})
     return SourceRange(
         start_line=start.get("line", 0),

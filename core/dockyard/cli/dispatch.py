@@ -6,12 +6,14 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockyard.cli.invocation import Invocation, Mode
 from dockyard.cli.parser import Command, CommandParser, Options, flag_lines
-from dockyard.config import Environment, TLSFlags
 from dockyard.errors import BuildError, CanceledError, DockyardError, FlagError, UsageError
+
+if TYPE_CHECKING:
+    from dockyard.config import Environment, TLSFlags
 
 SUMMARY = "Image builds with BuildKit, on drivers that you pip install"
 
@@ -48,13 +50,16 @@ class _Job(NamedTuple):
 class _Globals(NamedTuple):
     """What stood on the command line before the command."""
 
-    builder: str = ""
+    builder: str | None = None
+    """None where nothing was said; empty is the selected one, whatever the environment says."""
     debug: bool = False
+    docker_debug: bool = False
+    """Whether docker itself was told to debug, of which we are a plugin."""
     help: bool = False
     docker_config: str | None = None
     host: str | None = None
     docker_context: str | None = None
-    tls: TLSFlags = TLSFlags()
+    tls: TLSFlags | None = None
 
 
 def run(line: Sequence[str], mode: Mode) -> int:
@@ -98,15 +103,23 @@ def _read(line: Sequence[str], mode: Mode) -> _Job:
         options = parser.parse(rest[1:], command.arguments)
     except FlagError as error:
         if mode is Mode.PLUGIN:
-            raise FlagError(f"{error}\n\n{parser.short_usage()}", hint=error.hint) from error
+            raise _with_usage(error, parser) from error
         raise
     if options.help:
         return _Job(lambda: _show(parser.help_text()))
     debug = options.debug or settings.debug
-    return _Job(lambda: _run(command, options, settings, mode, debug=debug), debug)
+    # A plugin's own flag shows what led to an error, and only docker's expands warnings.
+    expand = settings.docker_debug if mode is Mode.PLUGIN else debug
+    return _Job(lambda: _run(command, options, settings, mode, debug=expand), debug)
+
+
+def _with_usage(error: FlagError, parser: CommandParser) -> FlagError:
+    return FlagError(f"{error}\n\n{parser.short_usage()}", hint=error.hint)
 
 
 def _run(command: Command, options: Options, settings: _Globals, mode: Mode, *, debug: bool) -> int:
+    from dockyard.config import Environment
+
     environment = Environment.from_process(
         docker_config=settings.docker_config,
         host=settings.host,
@@ -116,13 +129,18 @@ def _run(command: Command, options: Options, settings: _Globals, mode: Mode, *, 
     invocation = Invocation(
         mode=mode,
         environment=environment,
-        builder=options.builder or settings.builder or environment.get("BUILDX_BUILDER"),
+        builder=_builder(options, settings, environment),
         debug=debug,
         stdin=sys.stdin,
         stdout=sys.stdout,
         stderr=sys.stderr,
     )
     return command.run(invocation, options)
+
+
+def _builder(options: Options, settings: _Globals, environment: Environment) -> str:
+    name: str | None = options.builder if "builder" in options.given else settings.builder
+    return environment.get("BUILDX_BUILDER") if name is None else name
 
 
 def _split(line: Sequence[str], mode: Mode) -> tuple[_Globals, list[str]]:
@@ -137,10 +155,15 @@ def _split(line: Sequence[str], mode: Mode) -> tuple[_Globals, list[str]]:
     theirs, rest = _take_flags(line, _docker_parser())
     if rest[:1] != ["buildx"]:
         return theirs, rest
-    ours, rest = _take_flags(rest[1:], _root_parser(mode))
+    parser = _root_parser(mode)
+    try:
+        ours, rest = _take_flags(rest[1:], parser)
+    except FlagError as error:
+        raise _with_usage(error, parser) from error
     return theirs._replace(
         builder=ours.builder,
         debug=ours.debug or theirs.debug,
+        docker_debug=theirs.debug,
         help=ours.help or theirs.help,
     ), rest
 
@@ -148,24 +171,32 @@ def _split(line: Sequence[str], mode: Mode) -> tuple[_Globals, list[str]]:
 def _take_flags(line: Sequence[str], parser: CommandParser) -> tuple[_Globals, list[str]]:
     head, rest = parser.split_head(line)
     options = vars(parser.parse(head))
-    tls = TLSFlags(
+    hosts = options.get("host") or [None]
+    settings = _Globals(
+        builder=options["builder"] if "builder" in options["given"] else None,
+        debug=options.get("debug", False),
+        help=options["help"],
+        docker_config=options.get("config") or None,
+        host=hosts[-1],
+        docker_context=options.get("context") or None,
+        tls=_tls(options),
+    )
+    return settings, rest
+
+
+def _tls(options: Mapping[str, Any]) -> TLSFlags | None:
+    """Give what the flags say of TLS; None when none of them was given."""
+    if not any(name.startswith("tls") for name in options["given"]):
+        return None
+    from dockyard.config import TLSFlags
+
+    return TLSFlags(
         enabled=options.get("tls"),
         verify=options.get("tlsverify"),
         ca=options.get("tlscacert") or None,
         cert=options.get("tlscert") or None,
         key=options.get("tlskey") or None,
     )
-    hosts = options.get("host") or [None]
-    settings = _Globals(
-        builder=options.get("builder", ""),
-        debug=options.get("debug", False),
-        help=options["help"],
-        docker_config=options.get("config") or None,
-        host=hosts[-1],
-        docker_context=options.get("context") or None,
-        tls=tls,
-    )
-    return settings, rest
 
 
 def _root_parser(mode: Mode) -> CommandParser:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
-from dockyard.config import Environment
-
 if TYPE_CHECKING:
     from dockyard.builder.builder import BuilderLoader
     from dockyard.builder.store import Store
     from dockyard.cancellation import Cancellation
+    from dockyard.config import Environment
     from dockyard.engine.context import DockerContexts
     from dockyard.plugin.manager import PluginManager
 
@@ -108,15 +107,21 @@ class Invocation:
         self.note(f"WARNING: {text}")
 
     @contextmanager
-    def hold_notes(self) -> Iterator[None]:
-        """Keep notes and warnings back for as long as a display has the terminal."""
+    def hold_notes(self) -> Iterator[Callable[[], None]]:
+        """Keep notes and warnings back for as long as a display has the terminal.
+
+        What it gives writes them, and lets those that follow through.
+        """
         if self._held is not None:
-            yield
+            yield lambda: None
             return
         self._held = []
         try:
-            yield
+            yield self._give_notes
         finally:
-            held, self._held = self._held, None
-            for text in held:
-                self.note(text)
+            self._give_notes()
+
+    def _give_notes(self) -> None:
+        held, self._held = self._held, None
+        for text in held or ():
+            self.note(text)

@@ -46,7 +46,7 @@ class Listed(NamedTuple):
 def rows(listed: Listed, *, for_table: bool, truncate: bool) -> list[dict[str, Any]]:
     """Give the builder's row and its nodes' rows, by the names that templates use."""
     builder = listed.builder
-    described = describe(listed)
+    same = {"Builder": _describe(listed), ".": describe(listed)}  # "." is what {{.}} gives
     mark = "*" if for_table and listed.is_current else ""
     indent = " \\_ " if for_table else ""
     first = {
@@ -57,7 +57,7 @@ def rows(listed: Listed, *, for_table: bool, truncate: bool) -> list[dict[str, A
         "Buildkit": "",
         "Platforms": "",
         "Error": str(builder.error or ""),
-        "Builder": described,
+        **same,
     }
     if builder.error is not None:
         return [first]
@@ -72,7 +72,7 @@ def rows(listed: Listed, *, for_table: bool, truncate: bool) -> list[dict[str, A
                 "Buildkit": info.version,
                 "Platforms": (shorten if truncate else ", ".join)(platform_texts(info)),
                 "Error": str(info.error or ""),
-                "Builder": described,
+                **same,
             }
             for info in builder.nodes
         ),
@@ -81,18 +81,31 @@ def rows(listed: Listed, *, for_table: bool, truncate: bool) -> list[dict[str, A
 
 def describe(listed: Listed) -> dict[str, Any]:
     """Give the builder as ``ls --format json`` prints it, the keys sorted."""
+    values = {"Current": listed.is_current, **_describe(listed)}
+    for node in values["Nodes"]:
+        if "GCPolicy" in node:
+            node["GCPolicy"] = list(map(_sorted, node["GCPolicy"]))
+    values["Nodes"] = list(map(_sorted, values["Nodes"]))
+    return _sorted(values)
+
+
+def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(values.items()))
+
+
+def _describe(listed: Listed) -> dict[str, Any]:
+    """Give the builder as a template gets it; the keys are in the order that buildx has."""
     builder = listed.builder
     values: dict[str, Any] = {
-        "Current": listed.is_current,
-        "Driver": builder.driver,
-        "Dynamic": builder.is_dynamic,
-        "LastActivity": _time(listed.last_activity) if listed.last_activity else _ZERO_TIME,
         "Name": builder.name,
+        "Driver": builder.driver,
+        "LastActivity": _time(listed.last_activity) if listed.last_activity else _ZERO_TIME,
+        "Dynamic": builder.is_dynamic,
         "Nodes": [_describe_node(info) for info in builder.nodes],
     }
     if builder.error is not None:
         values["Err"] = str(builder.error)
-    return dict(sorted(values.items()))
+    return values
 
 
 def platform_texts(info: NodeInfo) -> list[str]:
@@ -137,19 +150,19 @@ def _family(platform: str) -> str:
 def _describe_node(info: NodeInfo) -> dict[str, Any]:
     entry = info.entry
     optional: dict[str, Any] = {
-        "DriverOpts": dict(entry.options),
-        "Err": str(info.error or ""),
-        "Files": {path: _base64(content) for path, content in sorted(entry.files.items())},
         "Flags": list(entry.flags),
-        "GCPolicy": [_describe_policy(policy) for policy in _policies(info)],
-        "IDs": sorted(worker.id for worker in info.workers),
-        "Labels": dict(sorted(_labels(info).items())),
-        "Platforms": [str(platform) for platform in info.platforms],
+        "DriverOpts": dict(entry.options),
+        "Files": {path: _base64(content) for path, content in sorted(entry.files.items())},
         "Status": "" if info.error else str(info.state or ""),
         "Version": info.version,
+        "Err": str(info.error or ""),
+        "IDs": sorted(worker.id for worker in info.workers),
+        "Platforms": [str(platform) for platform in info.platforms],
+        "GCPolicy": [_describe_policy(policy) for policy in _policies(info)],
+        "Labels": dict(sorted(_labels(info).items())),
     }
-    values = {"Endpoint": entry.endpoint, "Name": entry.name}
-    return dict(sorted((values | {key: value for key, value in optional.items() if value}).items()))
+    values = {"Name": entry.name, "Endpoint": entry.endpoint}
+    return values | {key: value for key, value in optional.items() if value}
 
 
 def _describe_policy(policy: GCPolicy) -> dict[str, Any]:
@@ -157,9 +170,9 @@ def _describe_policy(policy: GCPolicy) -> dict[str, Any]:
         "all": policy.all,
         "filter": list(policy.filters) or None,  # as Go writes a list that was never made
         "keepDuration": policy.keep_duration,
+        "reservedSpace": policy.reserved_space,
         "maxUsedSpace": policy.max_used_space,
         "minFreeSpace": policy.min_free_space,
-        "reservedSpace": policy.reserved_space,
     }
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockyard.cli.duration import parse_duration
-from dockyard.driver.option import boolean
+from dockyard.driver.truth import boolean
 from dockyard.errors import FlagError, UsageError
 
 if TYPE_CHECKING:
@@ -98,9 +98,13 @@ class CommandParser:
         default: str = "",
         value: str = "string",
         choices: Sequence[str] = (),
+        parse: Callable[[str], Any] | None = None,
         hidden: bool = False,
     ) -> None:
-        """Declare a flag with one text; the last one given counts."""
+        """Declare a flag with one text; the last one given counts.
+
+        ``parse`` turns the text into the value, or raises a ``ValueError``.
+        """
         self._declare(
             _Flag(
                 name=name,
@@ -111,7 +115,7 @@ class CommandParser:
                 hidden=hidden,
             ),
             default=default,
-            parse=_converter(name, short, _chosen(choices)),
+            parse=_converter(name, short, parse or _chosen(choices)),
         )
 
     def texts(
@@ -122,13 +126,17 @@ class CommandParser:
         short: str = "",
         value: str = "stringArray",
         csv: bool = False,
+        parse: Callable[[str], Any] = str,
         hidden: bool = False,
     ) -> None:
-        """Declare a flag that may be repeated; with ``csv`` each value is a comma list."""
+        """Declare a flag that may be repeated; with ``csv`` each value is a comma list.
+
+        ``parse`` turns a text into a value, or raises a ``ValueError``.
+        """
         self._declare(
             _Flag(name=name, short=short, help=help, value=value, shown_default="", hidden=hidden),
             default=(),
-            parse=_converter(name, short, _fields if csv else _one),
+            parse=_converter(name, short, _fields if csv else lambda text: [parse(text)]),
         )
         self._repeated.add(name)
 
@@ -242,7 +250,7 @@ class CommandParser:
             if flag is None:
                 raise self._flag_error(f"unknown shorthand flag: '{letters[0]}' in -{letters}")
             rest = letters[1:]
-            if rest.startswith("="):
+            if rest.startswith("=") and rest != "=":
                 value, letters = rest[1:], ""
             elif not flag.value:
                 value, letters = "true", rest
@@ -316,7 +324,10 @@ def _converter(name: str, short: str, parse: Callable[[str], Any]) -> Callable[[
         try:
             return parse(text)
         except ValueError as error:
-            raise FlagError(f'invalid argument "{text}" for "{spelled}" flag: {error}') from error
+            from dockyard.quote import quoted
+
+            message = f'invalid argument {quoted(text)} for "{spelled}" flag: {error}'
+            raise FlagError(message) from error
 
     return convert
 
@@ -328,10 +339,6 @@ def _chosen(choices: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def _one(text: str) -> list[str]:
-    return [text]
 
 
 def _fields(text: str) -> list[str]:

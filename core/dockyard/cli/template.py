@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dockyard.errors import InputError
 
 Value = object
+_WHOLE = "."
+"""Under this name the values may say what they are as a whole, for ``{{.}}``."""
 _Evaluate = Callable[[Value], Value]
 
 _ACTION = re.compile(r"(\s*)\{\{(-?)((?:\"(?:[^\"\\]|\\.)*\"|`[^`]*`|[^\"`])*?)(-?)\}\}(\s*)")
@@ -184,12 +186,14 @@ def _field(path: str) -> _Evaluate:
 
     def evaluate(values: Value) -> Value:
         found = values
+        if not names and isinstance(values, Mapping):
+            return values.get(_WHOLE, values)
         for name in names:
             if not isinstance(found, Mapping) or name not in found:
                 raise InputError(
                     f'template parsing error: template: executing "" at <{path}>: '
                     f"can't evaluate field {name}",
-                    hint=f"fields: {', '.join(f'.{key}' for key in found)}"
+                    hint=f"fields: {', '.join(f'.{key}' for key in found if key != _WHOLE)}"
                     if isinstance(found, Mapping)
                     else None,
                 )

@@ -33,21 +33,25 @@ def watch(
         titled: Whether the display begins with the builder's name.
     """
     from dockyard.building.running import Running
-    from dockyard.progress import ProgressWriter, make_display
+    from dockyard.progress import ProgressWriter, make_display, resolve_mode
 
+    variables = invocation.environment.variables
+    resolve_mode(mode, variables, terminal=False)  # checks it
     cancel = invocation.cancellation
-    display = make_display(
-        mode,
-        invocation.stderr,
-        environment=invocation.environment.variables,
-        builder=builder.name if titled else "",
-        driver=builder.driver,
-        debug=invocation.debug,
-    )
     failed = True
-    with invocation.hold_notes():
+    with invocation.hold_notes() as give_notes:
+        # First the work, because it soon waits for a daemon; displays are imported meanwhile.
         running = Running(
             lambda emit: work(ProgressWriter(emit, warn=invocation.warn), cancel), cancel
+        )
+        display = make_display(
+            mode,
+            invocation.stderr,
+            environment=variables,
+            builder=builder.name if titled else "",
+            driver=builder.driver,
+            debug=invocation.debug,
+            before_warnings=give_notes,
         )
         try:
             for update in running.events(display.interval):

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from dockyard.value import Value
+
 
 class Feature(StrEnum):
     """Something that a build can need and that not every driver has."""
@@ -64,8 +66,8 @@ class Level(StrEnum):
     CONDITIONAL = "conditional"
 
 
-@frozen
-class Support:
+@frozen(eq=False, repr=False)
+class Support(Value):
     """One cell of the matrix."""
 
     level: Level

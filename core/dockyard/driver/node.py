@@ -1,19 +1,19 @@
-"""Nodes, and what drivers answer about them."""
+"""Nodes, what is behind them, and what drivers answer while they are used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
 from dockyard.driver.feature import Feature, Support
-from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.platforms import Platform
+from dockyard.value import Value
 
 if TYPE_CHECKING:
     from dockyard.engine.credential import Credentials
+    from dockyard.engine.endpoint import EngineEndpoint
+    from dockyard.platforms import Platform
 
 
 @define(eq=False, kw_only=True)
@@ -46,8 +46,8 @@ class Node:
     """The driver's own: a client, a list of pods. The core never looks inside."""
 
 
-@frozen(kw_only=True)
-class GCPolicy:
+@frozen(kw_only=True, eq=False, repr=False)
+class GCPolicy(Value):
     """One rule by which a worker prunes its cache. Sizes in bytes, durations in nanoseconds."""
 
     all: bool = False
@@ -58,8 +58,8 @@ class GCPolicy:
     min_free_space: int = 0
 
 
-@frozen(kw_only=True)
-class Worker:
+@frozen(kw_only=True, eq=False, repr=False)
+class Worker(Value):
     """An executor inside a BuildKit daemon."""
 
     id: str
@@ -70,40 +70,8 @@ class Worker:
     gc_policies: tuple[GCPolicy, ...] = ()
 
 
-class State(StrEnum):
-    """How far a node is from answering."""
-
-    INACTIVE = "inactive"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-
-
-@frozen(kw_only=True)
-class NodeStatus:
-    """What a driver knows of a node without starting it."""
-
-    state: State
-    reason: str = ""
-    """Why it is not ready, in words."""
-    version: str = ""
-    """BuildKit's version where the driver knows it and the daemon cannot tell."""
-    ask_version: Callable[[], str] | None = None
-    """Finds that version out where doing so costs time. Asked only when the daemon cannot tell."""
-    warnings: tuple[str, ...] = ()
-    """What a person should be told when the node is made or changed, a line each."""
-    is_guess: bool = False
-    """Whether the node may be in another state, because nobody could be asked."""
-    cache_loss: str = ""
-    """Why the node loses its build cache when it is made anew, in words that follow "because";
-    empty when it does not."""
-    dynamic: tuple[Node, ...] = ()
-    """The daemons that really stand behind the node, when there are several."""
-
-
-@frozen(kw_only=True)
-class NodeFeatures:
+@frozen(kw_only=True, eq=False, repr=False)
+class NodeFeatures(Value):
     """What one node can do now, and how it wants to be asked."""
 
     support: Mapping[Feature, Support]
@@ -123,26 +91,13 @@ class NodeFeatures:
         return bool(self.support.get(feature, Support.no()))
 
 
-@frozen
-class Supported:
+@frozen(eq=False, repr=False)
+class Supported(Value):
     """Answer: this driver can serve the endpoint."""
 
     value: bool = True
 
 
-@frozen
-class Booted:
+@frozen(eq=False, repr=False)
+class Booted(Value):
     """Answer: the node's BuildKit answers."""
-
-
-@frozen
-class Stopped:
-    """Answer: the node is stopped, or needs no stopping."""
-
-
-@frozen(kw_only=True)
-class Removed:
-    """Answer: what was the node's is gone."""
-
-    what: tuple[str, ...] = ()
-    """What was removed, in words, for a person."""

@@ -7,10 +7,12 @@ from typing import Any
 
 from attrs import frozen
 
+from dockyard.driver.truth import boolean
 from dockyard.errors import OptionError
+from dockyard.value import Value
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+__all__ = ["Option", "boolean", "find_option", "parse_options", "text", "unknown_option"]
+
 _LONGEST_MESSAGE = 500
 
 
@@ -19,21 +21,8 @@ def text(value: str) -> str:
     return value
 
 
-def boolean(value: str) -> bool:
-    """Read a truth value as Go does.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if value in _TRUE:
-        return True
-    if value in _FALSE:
-        return False
-    raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
-
-
-@frozen(kw_only=True)
-class Option:
+@frozen(kw_only=True, eq=False, repr=False)
+class Option(Value):
     """One driver option.
 
     A name that ends in ``.`` is a family: ``env.`` stands for ``env.FOO``, ``env.BAR`` and so on.
@@ -59,11 +48,12 @@ class Option:
 
 
 def parse_options(
-    driver: str, declared: Iterable[Option], typed: Mapping[str, str]
+    driver: str, declared: Iterable[Option], typed: Mapping[str, str], *, refusal: str = ""
 ) -> dict[str, Any]:
     """Check typed options against their declarations and give their values.
 
-    Options that were not typed are left out, so that a driver can tell.
+    Options that were not typed are left out, so that a driver can tell. ``refusal`` is the driver
+    type's ``option_refusal``.
 
     Raises:
         OptionError: An option is unknown, a family's member has no name, or a value is wrong.
@@ -73,7 +63,7 @@ def parse_options(
     for name, value in typed.items():
         option = find_option(options, name)
         if option is None:
-            raise unknown_option(driver, options, name)
+            raise unknown_option(driver, options, name, refusal)
         if option.is_family and name == option.name:
             raise OptionError(f'invalid {name[:-1]} option "{name}", expecting {name}FOO=bar')
         try:
@@ -99,7 +89,9 @@ def find_option(options: Iterable[Option], name: str) -> Option | None:
     return None
 
 
-def unknown_option(driver: str, options: Iterable[Option], name: str) -> OptionError:
+def unknown_option(
+    driver: str, options: Iterable[Option], name: str, refusal: str = ""
+) -> OptionError:
     """Make the error for an option that a driver does not declare."""
     import difflib
 
@@ -109,4 +101,5 @@ def unknown_option(driver: str, options: Iterable[Option], name: str) -> OptionE
         hint = f"did you mean {near[0]}? options: {', '.join(known)}"
     else:
         hint = f"options: {', '.join(known)}" if known else f"driver {driver} has no options"
-    return OptionError(f"invalid driver option {name} for {driver} driver", hint=hint)
+    words = refusal or f"invalid driver option {{}} for {driver} driver"
+    return OptionError(words.replace("{}", name), hint=hint)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from dockyard.events import StatusUpdate
+if TYPE_CHECKING:
+    from dockyard.events import StatusUpdate
 
 
 class Step(Protocol):

@@ -1,22 +1,21 @@
-"""A build, as it is asked for, and what came of it."""
+"""A build, as it is asked for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, BinaryIO
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from dockyard.events import VertexWarning
-from dockyard.platforms import Platform
+from dockyard.value import Value
 
 if TYPE_CHECKING:
-    from dockyard.engine.credential import Credentials
+    from dockyard.platforms import Platform
 
 
-@frozen(kw_only=True)
-class Output:
+@frozen(kw_only=True, eq=False, repr=False)
+class Output(Value):
     """One thing to do with a build's result."""
 
     type: str
@@ -54,8 +53,21 @@ def _without_secrets(attributes: Mapping[str, str]) -> str:
     )
 
 
-@frozen(kw_only=True)
-class CacheEntry:
+def _without_login(address: str | None) -> str:
+    """Show a place, without the user and password that an URL may hold."""
+    return repr(address and _hide_login(address))
+
+
+def _without_logins(addresses: Mapping[str, str]) -> str:
+    return repr({name: _hide_login(address) for name, address in addresses.items()})
+
+
+def _hide_login(address: str) -> str:
+    return re.sub(r"^((?:https?|git|ssh)://)[^/?#]*@", r"\1***@", address, flags=re.IGNORECASE)
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class CacheEntry(Value):
     """One cache to read from or write to."""
 
     type: str
@@ -67,8 +79,8 @@ class CacheEntry:
         return not SECRET_ATTRIBUTES.isdisjoint(self.attributes)
 
 
-@frozen(kw_only=True)
-class SshAgent:
+@frozen(kw_only=True, eq=False, repr=False)
+class SshAgent(Value):
     """Keys that steps may sign with over ssh, without ever seeing them: an agent, or files."""
 
     id: str = "default"
@@ -79,13 +91,17 @@ class SshAgent:
     """Instead: private keys without a passphrase, by path. A socket's path may stand alone."""
 
 
-@frozen(kw_only=True)
-class BuildRequest:
-    """Everything that says what to build. Checked when it is made from text, never after."""
+@frozen(kw_only=True, eq=False, repr=False)
+class BuildRequest(Value):
+    """Everything that says what to build.
 
-    build_context: str = "."
+    Checked when it is made from text. What any daemon would refuse or mistake, such as a tag that
+    is none, is looked at again when it is built.
+    """
+
+    build_context: str = field(default=".", repr=_without_login)
     """A directory, ``-`` for ``stdin``, or a git or HTTP URL."""
-    dockerfile: str | None = None
+    dockerfile: str | None = field(default=None, repr=_without_login)
     """A path, or ``-`` for ``stdin``; None looks for ``Dockerfile`` in the context."""
     tags: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
@@ -122,14 +138,18 @@ class BuildRequest:
     secrets: Mapping[str, str | bytes] = field(factory=dict, repr=False)
     """By id: the value as bytes, or the path of a file as text."""
     ssh: tuple[SshAgent, ...] = ()
-    build_contexts: Mapping[str, str] = field(factory=dict)
+    build_contexts: Mapping[str, str] = field(factory=dict, repr=_without_logins)
     """By name: what stands for ``FROM`` or ``--from`` of that name. A directory, an URL, or what
     begins with ``docker-image://`` or ``oci-layout://``."""
-    policies_disabled: bool = False
-    """Whether a policy in Rego beside the Dockerfile is left aside; it ends the build otherwise."""
+    policies: tuple[str, ...] = ()
+    """Which policies in Rego decide on what the build may use, as with ``--policy``; the one beside
+    the Dockerfile does in any case, unless this says ``disabled=true``."""
     git: Mapping[str, str] = field(factory=dict)
     """What the frontend is told of the git repository around the context. Found when the build
     begins, unless it is given."""
+    source_policy: Mapping[str, object] | None = field(default=None, repr=False)
+    """BuildKit's own rules for sources, as its API has them. Read when the build begins from the
+    file that ``EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`` names, unless they are given."""
     stdin: BinaryIO | None = field(default=None, repr=False)
     """Where ``-`` reads from."""
     stdout: BinaryIO | None = field(default=None, repr=False)
@@ -143,149 +163,3 @@ class BuildRequest:
     call: str = ""
     """What to ask the frontend instead of a build, such as ``lint``; the response has the answer
     then. Whoever answers the build hook without BuildKit has to refuse what they cannot ask."""
-
-
-@frozen(kw_only=True)
-class BuildResult:
-    """What a finished build left."""
-
-    ref: str
-    """``<builder>/<node>/<id>``, the name of the build's record; empty when it has none."""
-    response: Mapping[str, str] = field(factory=dict)
-    """What the exporters answered, in BuildKit's own keys."""
-    warnings: tuple[VertexWarning, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """The digest of the manifest or index; the image's id on a classic image store."""
-        return self.response.get("containerimage.digest", "")
-
-    @property
-    def image_id(self) -> str:
-        """What ``docker image ls`` calls the image; empty when none was made."""
-        return self.response.get("containerimage.config.digest", "") or self.digest
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The image's names, in full."""
-        return tuple(filter(None, self.response.get("image.name", "").split(",")))
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The content of the metadata file: the answers, those that hold JSON taken apart."""
-        values: dict[str, Any] = {
-            key: _parsed(value) if key == _RESULT else _decoded(value)
-            for key, value in self.response.items()
-        }
-        if self.ref:
-            values["buildx.build.ref"] = self.ref
-        return dict(sorted(values.items()))
-
-
-_RESULT = "result.json"
-_DEEPEST = 100
-"""How deep JSON of a daemon may be nested, to be written again without harm."""
-
-
-def _parsed(value: str | bytes) -> Any:  # noqa: ANN401  # it is whatever JSON the frontend sent
-    """Give the JSON value that a text is, or the text itself."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return found if _is_shallow(found, _DEEPEST) else value
-
-
-def _decoded(value: str) -> Any:  # noqa: ANN401  # it is whatever JSON the daemon sent
-    """Give the JSON object that a base64 text holds, or the text itself."""
-    import base64
-
-    try:
-        decoded = _parsed(base64.b64decode(value, validate=True))
-    except ValueError:
-        return value
-    if isinstance(decoded, dict) and decoded:
-        return decoded
-    if isinstance(decoded, list) and decoded and all(isinstance(item, dict) for item in decoded):
-        return decoded
-    return value
-
-
-def _is_shallow(value: object, depth: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return True
-    return depth > 0 and all(_is_shallow(each, depth - 1) for each in value)
-
-
-@frozen(kw_only=True)
-class ImageBlob:
-    """One piece of an image, as a registry or a content store knows it."""
-
-    digest: str
-    size: int
-    media_type: str
-    diff_id: str = ""
-    """Of a layer: the digest of what it unpacks to, by which classic image stores know it."""
-
-
-@define(eq=False, kw_only=True)
-class ImageContent:
-    """An image for one platform, piece by piece; its layers still lie where it was built."""
-
-    manifest: ImageBlob
-    config: ImageBlob
-    layers: tuple[ImageBlob, ...]
-    """From the bottom up. The same blob may be there more than once."""
-    index: ImageBlob | None = None
-    """What names the manifest, where something is attested of the image; the image is known by
-    it then."""
-    attested: tuple[ImageBlob, ...] = ()
-    """All else that the index leads to."""
-    _opener: Callable[[ImageBlob], BinaryIO] = field(repr=False)
-
-    @property
-    def root(self) -> ImageBlob:
-        """What the image is known by in a store that knows images by their manifests."""
-        return self.index or self.manifest
-
-    def open(self, blob: ImageBlob) -> BinaryIO:
-        """Give one of the blobs as a file to read from, which has to be closed.
-
-        One at a time, and from the thread that was given the image. What is read is checked
-        against the digest; reading raises our own errors.
-        """
-        return self._opener(blob)
-
-
-@define(eq=False, kw_only=True)
-class Image:
-    """A build's image on its way into an engine."""
-
-    names: tuple[str, ...] = ()
-    image_id: str = ""
-    """The id the build reported, as the engine's store will know it; empty while the image still
-    streams."""
-    stream: BinaryIO | None = None
-    """The image as a Docker or OCI archive; None when it already lies in the node's store."""
-    content: ImageContent | None = None
-    """The same, for who can do with less than all of it. Either is read, never both."""
-    credentials: Credentials | None = field(default=None, repr=False)
-    """What docker's configuration knows about registries, for who pushes the image."""
-
-
-@frozen(kw_only=True)
-class LoadResult:
-    """Answer: the image is in the engine."""
-
-    image_id: str = ""
-    names: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class PushResult:
-    """Answer: the image is in the registry."""
-
-    digest: str = ""
-    """The digest that the registry knows the image by."""

@@ -8,13 +8,14 @@ from attrs import frozen
 
 from dockyard.driver.feature import Feature, Support
 from dockyard.driver.option import Option
+from dockyard.value import Value
 
 HOOK_SPEC_VERSION = "1.0"
 """The hook spec's version. The first number changes when older plugins no longer work."""
 
 
-@frozen(kw_only=True)
-class EndpointForm:
+@frozen(kw_only=True, eq=False, repr=False)
+class EndpointForm(Value):
     """One way to write where a node is, for example ``tcp://HOST:PORT``."""
 
     form: str
@@ -23,8 +24,8 @@ class EndpointForm:
     """What stands before ``://``; empty for forms that are no URL."""
 
 
-@frozen(kw_only=True)
-class DriverType:
+@frozen(kw_only=True, eq=False, repr=False)
+class DriverType(Value):
     """What a driver says of itself. Everything the core would otherwise ask of a name is here."""
 
     name: str
@@ -52,6 +53,8 @@ class DriverType:
     """The words in which a driver without ``buildkit-config`` refuses a ``buildkitd.toml``."""
     flags_refusal: str = ""
     """The words in which buildkitd flags are refused; empty when they are taken."""
+    option_refusal: str = ""
+    """The words in which an unknown option is refused, ``{}`` for its name; empty for the usual."""
 
     def support(self, feature: Feature) -> Support:
         """Give the declared cell for a feature."""

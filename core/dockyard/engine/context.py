@@ -7,8 +7,9 @@ name. ``default`` is no file: it is made of ``--host``, ``DOCKER_HOST`` and the 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockyard.config import Environment
 from dockyard.engine.endpoint import EngineEndpoint, TLSFiles
@@ -17,7 +18,7 @@ from dockyard.errors import BuilderNotFoundError, ConfigError, EndpointError
 DEFAULT = "default"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+"
 _SCHEMES = frozenset({"unix", "tcp", "ssh", "npipe", "fd"})
 _MAX_META = 1 << 20
 
@@ -141,7 +142,7 @@ class DockerContexts:
         host = docker.get("Host") or DEFAULT_HOST
         if not isinstance(host, str):
             raise _damaged(file, "Endpoints.docker.Host is no string")
-        directory = self._root / "tls" / file.parent.name / "docker"
+        directory = _tls_directory(file, "docker")
         ca, cert, key = (_if_there(directory / f"{part}.pem") for part in ("ca", "cert", "key"))
         skip = docker.get("SkipTLSVerify") is True
         tls = None
@@ -150,9 +151,7 @@ class DockerContexts:
         return _endpoint(name, parse_host(host, tls=tls is not None), tls)
 
     def _meta_file(self, name: str) -> Path:
-        import hashlib
-
-        return self._root / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return _meta_file(self._root, name)
 
     def _meta_files(self) -> list[Path]:
         try:
@@ -169,6 +168,44 @@ class DockerContexts:
         if self._meta_file(name) != file:
             raise _damaged(file, f"it claims the name {name} but does not lie in its place")
         return name
+
+
+class ForeignEndpoint(NamedTuple):
+    """What a docker context says of something else than an engine. It may have secrets."""
+
+    file: Path
+    """Where it stands."""
+    content: Mapping[str, Any]
+    tls: Path
+    """The directory with its ``ca.pem``, ``cert.pem`` and ``key.pem``, as far as they are there."""
+
+    def __repr__(self) -> str:
+        return f"<endpoint in {self.file}>"
+
+
+def foreign_endpoint(docker_config: Path, name: str, kind: str) -> ForeignEndpoint | None:
+    """Give an endpoint of a docker context that is no engine, for example its ``kubernetes``.
+
+    Args:
+        docker_config: The directory of docker's configuration.
+        name: The docker context's name, or what may be none.
+        kind: Which endpoint.
+
+    Returns:
+        None when there is no such docker context, or it has no such endpoint.
+
+    Raises:
+        ConfigError: Its files cannot be read.
+    """
+    if not _is_name(name):
+        return None
+    file = _meta_file(docker_config / "contexts", name)
+    if not file.is_file():
+        return None
+    endpoints = _table(file, _read_meta(file), "Endpoints")
+    if kind not in endpoints:
+        return None
+    return ForeignEndpoint(file, _table(file, endpoints, kind), _tls_directory(file, kind))
 
 
 def parse_host(text: str, *, tls: bool = False) -> str:
@@ -234,7 +271,18 @@ def _endpoint(name: str, host: str, tls: TLSFiles | None) -> EngineEndpoint:
 
 
 def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(_NAME, text) is not None
+
+
+def _meta_file(root: Path, name: str) -> Path:
+    import hashlib
+
+    return root / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+
+
+def _tls_directory(meta: Path, kind: str) -> Path:
+    """Give where the keys of an endpoint lie; each context's have their own directory."""
+    return meta.parent.parent.parent / "tls" / meta.parent.name / kind
 
 
 def _if_there(path: Path) -> str:

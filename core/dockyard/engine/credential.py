@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from dockyard.cancellation import Cancellation
 from dockyard.errors import ConfigError
+from dockyard.value import Value
 
 HUB_KEY = "https://index.docker.io/v1/"
 """The name under which docker's configuration keeps Docker Hub."""
@@ -31,8 +32,8 @@ _KEEP = 290.0
 """Seconds an answer is remembered: less than the 5 minutes that short-lived passwords live."""
 
 
-@frozen(kw_only=True)
-class Credential:
+@frozen(kw_only=True, eq=False, repr=False)
+class Credential(Value):
     """What is known about one registry; all empty when nothing is."""
 
     username: str = ""

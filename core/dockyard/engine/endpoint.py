@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from dockyard.value import Value
 
-@frozen(kw_only=True)
-class TLSFiles:
+
+@frozen(kw_only=True, eq=False, repr=False)
+class TLSFiles(Value):
     """Certificate files for an engine behind TLS, as paths; empty where there is none."""
 
     ca: str = ""
@@ -15,8 +17,8 @@ class TLSFiles:
     verify: bool = True
 
 
-@frozen(kw_only=True)
-class EngineEndpoint:
+@frozen(kw_only=True, eq=False, repr=False)
+class EngineEndpoint(Value):
     """The address of a Docker Engine."""
 
     host: str

@@ -9,31 +9,33 @@ libraries inside a hook, not at the top of the module: most commands need none o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver.connection import Connection
-from dockyard.driver.node import (
-    Booted,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Removed,
-    Stopped,
-    Supported,
-    Worker,
-)
-from dockyard.driver.progress import Progress
-from dockyard.driver.request import (
-    BuildRequest,
-    BuildResult,
-    Image,
-    LoadResult,
-    PushResult,
-)
-from dockyard.driver.type import DriverType
-from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.plugin.marker import hookspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import (
+        Booted,
+        BuildRequest,
+        BuildResult,
+        Connection,
+        DriverType,
+        Image,
+        LoadResult,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        PushResult,
+        Removed,
+        Stopped,
+        Supported,
+        Worker,
+    )
+    from dockyard.engine.endpoint import EngineEndpoint
 
 
 class DriverHooks:

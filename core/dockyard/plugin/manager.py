@@ -11,30 +11,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    HOOK_SPEC_VERSION,
-    Booted,
-    BuildRequest,
-    BuildResult,
-    Connection,
-    DriverType,
-    Feature,
-    Image,
-    Level,
-    LoadResult,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Progress,
-    PushResult,
-    Removed,
-    Stopped,
-    Support,
-    Supported,
-    Worker,
-)
-from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.errors import (
     DriverConflictError,
     DriverNotFoundError,
@@ -49,7 +25,26 @@ from dockyard.plugin.discovery import DRIVERS, WRAPPERS, Offer
 if TYPE_CHECKING:
     import pluggy
 
+    from dockyard.cancellation import Cancellation
     from dockyard.config import Environment
+    from dockyard.driver import (
+        Booted,
+        BuildRequest,
+        BuildResult,
+        Connection,
+        DriverType,
+        Image,
+        LoadResult,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        PushResult,
+        Removed,
+        Stopped,
+        Worker,
+    )
+    from dockyard.engine.endpoint import EngineEndpoint
 
 _Answer = TypeVar("_Answer")
 
@@ -193,25 +188,35 @@ class PluginManager:
 
     def supports(self, node: Node) -> bool:
         """Ask whether the node's driver can serve the docker context that the node stands for."""
+        from dockyard.driver import Supported
+
         answer = self._ask("dockyard_supports", node.driver, Supported, node=node)
         return answer is not None and answer.value
 
     def status(self, node: Node) -> NodeStatus:
         """Ask how far the node is from answering."""
+        from dockyard.driver import NodeStatus
+
         return self._demand("dockyard_status", node.driver, NodeStatus, node=node)
 
     def bootstrap(self, node: Node, progress: Progress, cancel: Cancellation) -> Booted:
         """Have the node's BuildKit started; return once it answers."""
+        from dockyard.driver import Booted
+
         return self._demand(
             "dockyard_bootstrap", node.driver, Booted, node=node, progress=progress, cancel=cancel
         )
 
     def connect(self, node: Node, cancel: Cancellation) -> Connection:
         """Have a connection to the node's BuildKit opened. The caller closes it."""
+        from dockyard.driver import Connection
+
         return self._demand("dockyard_connect", node.driver, Connection, node=node, cancel=cancel)
 
     def features(self, node: Node, workers: Sequence[Worker]) -> NodeFeatures:
         """Ask what the node can do now; fall back on the driver's declaration."""
+        from dockyard.driver import NodeFeatures
+
         answer = self._ask(
             "dockyard_features", node.driver, NodeFeatures, node=node, workers=workers
         )
@@ -221,6 +226,8 @@ class PluginManager:
         self, node: Node, request: BuildRequest, progress: Progress, cancel: Cancellation
     ) -> BuildResult:
         """Have the request built on the node."""
+        from dockyard.driver import BuildResult
+
         return self._demand(
             "dockyard_build",
             node.driver,
@@ -240,6 +247,8 @@ class PluginManager:
         cancel: Cancellation,
     ) -> LoadResult:
         """Have an image brought into an engine."""
+        from dockyard.driver import LoadResult
+
         return self._demand(
             "dockyard_load",
             node.driver,
@@ -255,6 +264,8 @@ class PluginManager:
         self, node: Node, image: Image, progress: Progress, cancel: Cancellation
     ) -> PushResult:
         """Have an image pushed from the node's own store."""
+        from dockyard.driver import PushResult
+
         return self._demand(
             "dockyard_push",
             node.driver,
@@ -267,6 +278,8 @@ class PluginManager:
 
     def stop(self, node: Node) -> Stopped:
         """Have the node stopped."""
+        from dockyard.driver import Stopped
+
         return self._demand("dockyard_stop", node.driver, Stopped, node=node)
 
     def remove(
@@ -278,6 +291,8 @@ class PluginManager:
         keep_daemon: bool = False,
     ) -> Removed:
         """Have everything removed that the driver made for the node."""
+        from dockyard.driver import Removed
+
         return self._demand(
             "dockyard_rm",
             node.driver,
@@ -421,6 +436,8 @@ class PluginManager:
 
 def declared_features(declared: DriverType) -> NodeFeatures:
     """Give a declaration as features of a node; what is conditional counts as no."""
+    from dockyard.driver import Feature, Level, NodeFeatures, Support
+
     return NodeFeatures(
         support={
             feature: declared.support(feature)
@@ -432,6 +449,8 @@ def declared_features(declared: DriverType) -> NodeFeatures:
 
 
 def _checked(offer: Offer, answers: Sequence[Any]) -> DriverType:
+    from dockyard.driver import HOOK_SPEC_VERSION, DriverType
+
     if len(answers) != 1 or not isinstance(answers[0], DriverType):
         raise PluginLoadError(
             offer.name, offer.provider, "it has no dockyard_driver hook that gives a DriverType"

@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard.errors import InputError
-from dockyard.progress.display import Display, Paper
-from dockyard.progress.output import Output
-from dockyard.progress.writer import ProgressWriter
+
+if TYPE_CHECKING:
+    from dockyard.progress.display import Display
+    from dockyard.progress.writer import ProgressWriter
 
 __all__ = ["MODES", "Display", "ProgressWriter", "make_display", "resolve_mode"]
 
 MODES = ("auto", "plain", "tty", "quiet", "rawjson", "none")
 """The names that ``--progress`` takes."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # module attributes have any type
+    # A mode is looked at long before something is shown.
+    if name == "Display":
+        from dockyard.progress.display import Display
+
+        return Display
+    if name == "ProgressWriter":
+        from dockyard.progress.writer import ProgressWriter
+
+        return ProgressWriter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def resolve_mode(mode: str, environment: Mapping[str, str], *, terminal: bool) -> str:
@@ -34,8 +48,10 @@ def resolve_mode(mode: str, environment: Mapping[str, str], *, terminal: bool) -
     if chosen == "auto":
         chosen = environment.get("BUILDKIT_PROGRESS") or "auto"
     if chosen not in MODES:
+        from dockyard.quote import in_line
+
         raise InputError(
-            f"invalid progress mode {chosen}", hint=f"the modes are {', '.join(MODES)}"
+            f"invalid progress mode {in_line(chosen)}", hint=f"the modes are {', '.join(MODES)}"
         )
     if chosen == "auto":
         return "tty" if terminal and environment.get("TERM") != "dumb" else "plain"
@@ -53,6 +69,7 @@ def make_display(
     terminal: bool | None = None,
     size: Callable[[], tuple[int, int]] | None = None,
     clock: Callable[[], int] = time.time_ns,
+    before_warnings: Callable[[], None] = lambda: None,
 ) -> Display:
     """Return a display that writes to ``stream``.
 
@@ -66,6 +83,7 @@ def make_display(
         terminal: Whether ``stream`` is a terminal; asked of the stream when not given.
         size: Gives the terminal's columns and lines; asked of the stream when not given.
         clock: Nanoseconds since the epoch.
+        before_warnings: Called when all steps are shown, before the list of warnings is.
 
     Raises:
         InputError: No mode has this name.
@@ -73,15 +91,19 @@ def make_display(
     if terminal is None:
         terminal = stream.isatty()
     chosen = resolve_mode(mode, environment, terminal=terminal)
+    if chosen in ("quiet", "none"):
+        from dockyard.progress.quiet import QuietDisplay
+
+        return QuietDisplay(chosen)
+    from dockyard.progress.output import Output
+
     output = Output(stream)
     if chosen == "rawjson":
         from dockyard.progress.rawjson import RawJsonDisplay
 
         return RawJsonDisplay(output)
-    if chosen in ("quiet", "none"):
-        from dockyard.progress.quiet import QuietDisplay
+    from dockyard.progress.display import Paper
 
-        return QuietDisplay(chosen)
     paper = Paper(
         output=output,
         environment=environment,
@@ -90,6 +112,7 @@ def make_display(
         debug=debug,
         terminal=terminal,
         clock=clock,
+        before_warnings=before_warnings,
     )
     if chosen == "plain":
         from dockyard.progress.plain import PlainDisplay

@@ -49,6 +49,8 @@ class Paper(NamedTuple):
     debug: bool
     terminal: bool
     clock: Callable[[], int]
+    before_warnings: Callable[[], None] = lambda: None
+    """Called when all steps are on the paper, before the list of warnings is."""
 
     @property
     def colour(self) -> bool:
@@ -103,6 +105,8 @@ class PacedDisplay:
             if not self._closed:
                 self._closed = True
                 self.finish(self.paper.clock(), failed=failed)
+                self.paper.before_warnings()
+                self.paper.output.write(self.warnings())
 
     def _draw_if_due(self, now: int) -> None:
         # A clock that was set back must not silence the display.
@@ -115,5 +119,9 @@ class PacedDisplay:
         raise NotImplementedError
 
     def finish(self, now: int, *, failed: bool) -> None:
-        """Write all that is left, failed steps' logs and the warnings."""
+        """Write all that is left, and failed steps' logs."""
+        raise NotImplementedError
+
+    def warnings(self) -> str:
+        """Return the list of warnings."""
         raise NotImplementedError

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from dockyard.events import (
-    ProgressGroup,
-    StatusUpdate,
-    Vertex,
-    VertexLog,
-    VertexStatus,
-    VertexWarning,
-)
+from dockyard.events import ProgressGroup, StatusUpdate, Vertex, VertexLog, VertexStatus
 from dockyard.progress.interval import Interval, duration, merge
 from dockyard.progress.log import LogKeeper, LogPiece
 from dockyard.progress.text import log_time
+
+if TYPE_CHECKING:
+    from dockyard.events import VertexWarning
 
 _CANCELED = "context canceled"
 

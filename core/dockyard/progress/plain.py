@@ -78,10 +78,11 @@ class PlainDisplay(PacedDisplay):
         if self._active is not None:
             self._break_line(self._printed[self._active])
         self._text.append(failure_logs(self.model.steps))
-        self._text.append(
-            warning_summary(self.model.warnings, debug=self.paper.debug, colour=self.paper.colour)
-        )
         self._flush()
+
+    def warnings(self) -> str:
+        paper = self.paper
+        return warning_summary(self.model.warnings, debug=paper.debug, colour=paper.colour)
 
     def _flush(self) -> None:
         self.paper.output.write("".join(self._text))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dockyard.events import StatusUpdate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockyard.events import StatusUpdate
 
 
 class QuietDisplay:

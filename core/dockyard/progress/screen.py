@@ -30,7 +30,10 @@ _ERASE_BELOW = "\x1b[J"
 # and keep a copy of the old screen in its history (tmux does).
 _ERASE_ALL = "\x1b[2K\x1b[C\x1b[J\r"
 _DEFAULT_SIZE = (80, 24)
-_CUT = "..."
+_GAP = 2
+"""Columns between the two parts of a row, at least."""
+_SHORTEST = 16
+"""Columns of a row's name below which the amount beside it goes."""
 
 
 class Line(NamedTuple):
@@ -103,19 +106,25 @@ class Screen:
         return len(text) if text.isascii() else self._cell_len(text)
 
     def fit(self, text: str, width: int) -> str:
-        """Return the text cut to at most ``width`` columns, with a mark if there is room."""
-        if self.width(text) <= width:
-            return text
-        mark = _CUT if width >= 4 * len(_CUT) else ""
-        return self._set_cell_size(text, max(width - len(mark), 0)).rstrip() + mark
+        """Return the text cut to at most ``width`` columns."""
+        return text if self.width(text) <= width else self._set_cell_size(text, width).rstrip()
 
-    def row(self, left: str, right: str) -> str:
-        """Return a line with ``right`` at its right edge, if there is room for it."""
-        room = self.columns - self.width(right) - 1
+    def row(self, left: str, right: str, amount: str = "") -> str:
+        """Return a line with ``right`` at its right edge, if there is room for it.
+
+        The last column stays free. ``amount`` follows ``left``, which gives way to it.
+        """
+        columns = max(self.columns - 1, 1)
+        room = columns - self.width(right) - _GAP
         if not right or room < 1:
-            return self.fit(left, self.columns)
+            room, right = columns, ""
+        beside = room - self.width(amount) - 1
+        if amount and beside >= _SHORTEST:
+            left = f"{self.fit(left, beside)} {amount}"
         left = self.fit(left, room)
-        return left + " " * (self.columns - self.width(left) - self.width(right)) + right
+        if not right:
+            return left
+        return left + " " * (columns - self.width(left) - self.width(right)) + right
 
     def draw(self, lines: Sequence[Line]) -> None:
         """Put these lines, no more than fit, in the place of those drawn before."""

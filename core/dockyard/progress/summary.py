@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from dockyard.events import VertexWarning
 from dockyard.progress.model import Step
+
+if TYPE_CHECKING:
+    from dockyard.events import VertexWarning
 
 _RULE = "------\n"
 

@@ -30,10 +30,14 @@ def log_time(nanoseconds: int) -> str:
 
 def status_title(status: VertexStatus) -> str:
     """Spell what a status is about and how many bytes of it are done."""
-    title = status.id.rstrip()
+    return f"{status.id.rstrip()} {status_amount(status)}".rstrip()
+
+
+def status_amount(status: VertexStatus) -> str:
+    """Spell how many bytes are done; nothing if that is not known."""
     if status.total:
-        return f"{title} {size(status.current)} / {size(status.total)}"
-    return f"{title} {size(status.current)}" if status.current else title
+        return f"{size(status.current)} / {size(status.total)}"
+    return size(status.current) if status.current else ""
 
 
 def status_line(status: VertexStatus) -> str:

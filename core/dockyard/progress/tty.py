@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from dockyard.events import VertexStatus
 from dockyard.progress.display import PacedDisplay, Paper
+from dockyard.progress.interval import duration
 from dockyard.progress.log import LogLine
 from dockyard.progress.model import Model, Step
 from dockyard.progress.screen import Line, Screen, printable
 from dockyard.progress.summary import failure_logs, warning_summary
-from dockyard.progress.text import status_title
+from dockyard.progress.text import status_amount
 
 _SECOND = 1_000_000_000
 _LOG_LINES = 6
@@ -28,6 +29,8 @@ class _Row(NamedTuple):
     """How long it took or has been taking."""
     style: str
     running: bool
+    amount: str = ""
+    """How many bytes of it are done."""
 
 
 class TtyDisplay(PacedDisplay):
@@ -65,15 +68,20 @@ class TtyDisplay(PacedDisplay):
             rows = [row for step in self.model.visible for row in self._rows(step, now)]
             style = "error" if failed else "run"
             lines = [self._header(now, " FINISHED", style), *map(self._line, rows)]
-        colour = self._screen.colour
-
-        def show(text: str) -> str:
-            return printable(text, colour=colour)
-
-        after = failure_logs(self.model.steps, show) + warning_summary(
-            self.model.warnings, debug=self.paper.debug, colour=colour, show=show
-        )
+        after = failure_logs(self.model.steps, self._show)
         self._screen.leave(lines, after.replace("\n", "\r\n"))
+
+    def warnings(self) -> str:
+        summary = warning_summary(
+            self.model.warnings,
+            debug=self.paper.debug,
+            colour=self._screen.colour,
+            show=self._show,
+        )
+        return summary.replace("\n", "\r\n")
+
+    def _show(self, text: str) -> str:
+        return printable(text, colour=self._screen.colour)
 
     # --- rows ------------------------------------------------------------------------------
 
@@ -82,12 +90,12 @@ class TtyDisplay(PacedDisplay):
         began = self.model.first_seen
         seconds = 0 if began is None else max(now - began, 0) / _SECOND
         text = f"[+] Building {seconds:.1f}s ({ended}/{known}){end}"
-        fits = self._screen.width(text) + self._screen.width(self._place) < self._screen.columns
+        fits = self._screen.width(text) + self._screen.width(self._place) + 2 < self._screen.columns
         return Line(self._screen.row(text, self._place if fits else ""), style)
 
     def _line(self, row: _Row) -> Line:
         right = "" if row.seconds is None else f"{row.seconds:.1f}s"
-        return Line(self._screen.row(row.left, right), row.style)
+        return Line(self._screen.row(row.left, right, row.amount), row.style)
 
     def _rows(self, step: Step, now: int) -> list[_Row]:
         if step.running:
@@ -149,7 +157,7 @@ def _step_rows(step: Step, now: int) -> list[_Row]:
     rows += [
         _Row(
             f" => WARN: {printable(warning.short.decode('utf-8', 'replace'))}",
-            None,
+            duration(step.intervals[-1:], now - step.clock_ahead) / _SECOND,
             "warning",
             running=False,
         )
@@ -168,5 +176,5 @@ def _status_row(step: Step, status: VertexStatus, now: int) -> _Row:
     running = status.completed is None and step.running
     # What a failure cut short is neither running nor done.
     done = status.completed is not None or not (running or step.error)
-    title = printable(status_title(status))
-    return _Row(f" => => {title}", seconds, "run" if done else "", running)
+    left = f" => => {printable(status.id.rstrip())}"
+    return _Row(left, seconds, "run" if done else "", running, status_amount(status))

@@ -12,13 +12,10 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import Progress
-from dockyard.engine.credential import Credential, Credentials
 from dockyard.errors import CanceledError, DockyardError
 from dockyard.session.authority import SeedStore, authority_seed
-from dockyard.session.http import HttpClient
 from dockyard.session.service import Worker
 from dockyard.wire.codec import decode, encode
 from dockyard.wire.errors import CallError
@@ -34,6 +31,12 @@ from dockyard.wire.messages import (
     VERIFY_TOKEN_AUTHORITY_REQUEST,
     VERIFY_TOKEN_AUTHORITY_RESPONSE,
 )
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import Progress
+    from dockyard.engine.credential import Credential, Credentials
+    from dockyard.session.http import HttpClient
 
 _SERVICE = "/moby.filesync.v1.Auth/"
 _TRUE = frozenset({"1", "t", "true"})
@@ -63,8 +66,9 @@ class RegistryAuth:
         self.failed: BaseException | None = None
         self._credentials = credentials
         self._seeds = SeedStore(folder)
-        self._client = client or HttpClient(variables=variables or {})
-        no_tokens = (variables or {}).get("BUILDKIT_NO_CLIENT_TOKEN", "")
+        self._variables = variables or {}
+        self._client = client
+        no_tokens = self._variables.get("BUILDKIT_NO_CLIENT_TOKEN", "")
         self._client_tokens = no_tokens.lower() not in _TRUE
         self._progress = progress
         self._shown: set[str] = set()
@@ -101,12 +105,19 @@ class RegistryAuth:
         )
         names = " ".join(scope.removeprefix("repository:") for scope in scopes)
         found = self._lookup(host, cancel)
-        with self._step(f"[auth] {names} token for {host}"):
-            token = fetch_token(wanted, found, self._client, cancel=cancel)
+        if _is_asked(found):
+            with self._step(f"[auth] {names} token for {host}"):
+                pass  # whether it fails is said by the step that needs it
+        token = fetch_token(wanted, found, self._http(), cancel=cancel)
         return encode(
             FETCH_TOKEN_RESPONSE,
             {"Token": token.token, "ExpiresIn": token.expires_in, "IssuedAt": token.issued_at},
         )
+
+    def _http(self) -> HttpClient:
+        from dockyard.session.http import HttpClient
+
+        return self._client or HttpClient(variables=self._variables)
 
     def _public_key(self, request: bytes, cancel: Cancellation) -> bytes:
         from dockyard.session.ed25519 import public_key
@@ -150,3 +161,8 @@ class RegistryAuth:
         if self._progress is None or not new:
             return nullcontext()
         return self._progress.step(name)
+
+
+def _is_asked(found: Credential) -> bool:
+    """Whether a token server gets to see a person's credentials, which is worth a line."""
+    return bool(found.secret or found.identity_token) and not found.registry_token

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dockyard.errors import OutputError
+from dockyard.fsutil.name import reason
+from dockyard.quote import in_line
 from dockyard.session.oci_graph import (
     INDEX_TYPE,
     MOST,
@@ -121,10 +123,23 @@ def _listed(layout: OciLayout) -> list[Descriptor]:
         with layout.folder() as folder:
             return _entries(parsed(_read(folder)))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UnreadableError(f"could not read {layout.path / _INDEX}: {reason}") from error
+        raise _unreadable(layout, error) from error
     except UnreadableError as error:
-        raise UnreadableError(f"could not read {layout.path / _INDEX}: {error}") from error
+        name = in_line(str(layout.shown / _INDEX))
+        raise UnreadableError(f"could not read {name}: {error}") from error
+
+
+def _unreadable(layout: OciLayout, error: OSError) -> UnreadableError:
+    """Say in the words of the reference what is missing.
+
+    It locks before it reads, and makes the directory of a cache, even of one that it only reads.
+    """
+    locking = isinstance(error, NotADirectoryError) or (
+        layout.read_only and not layout.path.is_dir()
+    )
+    name = in_line(str(layout.shown / (_LOCK if locking else _INDEX)))
+    verb = "lock" if locking else "read"
+    return UnreadableError(f"could not {verb} {name}: open {name}: {reason(error)}")
 
 
 def _current(layout: OciLayout, folder: int) -> dict[str, Any]:

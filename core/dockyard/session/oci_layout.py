@@ -40,8 +40,17 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 class OciLayout:
     """Offers the blobs of one directory, which is made when the first one is written."""
 
-    def __init__(self, path: Path) -> None:
+    read_only = False
+
+    def __init__(self, path: Path, shown: str | Path | None = None) -> None:
+        """Name a directory.
+
+        Args:
+            path: The directory.
+            shown: What a person calls it.
+        """
         self.path = path
+        self.shown = path if shown is None else Path(shown)
         self.written: dict[str, None] = {}
         """The digests of what the daemon wrote, or would have if it had not been there."""
         self._lock = threading.Lock()
@@ -184,6 +193,8 @@ class OciLayout:
 
 class ReadOnlyLayout(OciLayout):
     """Offers the blobs of a directory to a daemon that may add none."""
+
+    read_only = True
 
     def begin(self, announced: Announcement) -> Ingest:
         raise CallError(Code.PERMISSION_DENIED, f"{announced.ref}: the content is read-only")

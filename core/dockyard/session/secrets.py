@@ -12,6 +12,7 @@ from dockyard.cancellation import Cancellation
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import CanceledError, DockyardError, InputError
 from dockyard.fsutil.name import reason
+from dockyard.quote import in_line
 from dockyard.session.service import Worker
 from dockyard.wire.codec import decode, encode
 from dockyard.wire.errors import CallError
@@ -110,13 +111,14 @@ def _check(name: str, secret: str | bytes, here: Path) -> None:
         try:
             found = (here / secret).stat()
         except (OSError, ValueError) as error:
-            raise InputError(f"failed to stat {secret}: stat {secret}: {reason(error)}") from error
+            shown = in_line(secret)
+            raise InputError(f"failed to stat {shown}: stat {shown}: {reason(error)}") from error
         if stat.S_ISDIR(found.st_mode):
-            raise InputError(f"secret {name}: {secret} is a directory")
+            raise InputError(f"secret {in_line(name)}: {in_line(secret)} is a directory")
         size = found.st_size
     if size > MAX_SECRET:
         raise _too_big(name)
 
 
 def _too_big(name: str) -> InputError:
-    return InputError(f"secret {name} too big. max size {MAX_SECRET >> 10}KiB")
+    return InputError(f"secret {in_line(name)} too big. max size {MAX_SECRET >> 10}KiB")

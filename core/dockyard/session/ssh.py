@@ -18,7 +18,9 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import SshAgent
 from dockyard.errors import AgentError, CanceledError, InputError
 from dockyard.fsutil.name import reason
+from dockyard.quote import in_line, quoted
 from dockyard.session.service import refuse, unary
+from dockyard.session.ssh_absence import CHECK, DEFAULT, FORWARD, ID_KEY, absent
 from dockyard.session.ssh_agent import Agent, KeyAgent, Requests, SocketAgent
 from dockyard.session.ssh_key import MAX_KEY, KeyFormatError, PrivateKey, parse_key, text
 from dockyard.session.turns import Turns
@@ -30,9 +32,6 @@ from dockyard.wire.messages import BYTES_MESSAGE, CHECK_AGENT_REQUEST, CHECK_AGE
 from dockyard.wire.packet import bytes_header
 from dockyard.wire.transport import Buffer
 
-_SERVICE = "/moby.sshforward.v1.SSH/"
-_ID_KEY = "buildkit.ssh.id"
-_DEFAULT = "default"
 _JOBS = 4
 """Requests that are answered at a time, so that threads are left to other services."""
 _CALLS = 256
@@ -57,16 +56,16 @@ def open_agents(wanted: Iterable[SshAgent], here: Path) -> dict[str, Agent]:
     """
     agents: dict[str, Agent] = {}
     for one in wanted:
-        name = one.id or _DEFAULT
+        name = one.id or DEFAULT
         if name in agents:
-            raise InputError(f'duplicate agent ID "{name}"')
+            raise InputError(f"duplicate agent ID {quoted(name)}")
         paths = one.keys or ((one.socket,) if one.socket else ())
         shown = f"{{{name} [{' '.join(one.keys)}] false}}"
         try:
             agents[name] = _open(name, paths, here)
         except InputError as error:
             message = f"failed to convert agent config {shown}: {error.message}"
-            raise InputError(message, hint=error.hint) from error
+            raise InputError(in_line(message), hint=error.hint) from error
     return agents
 
 
@@ -92,8 +91,8 @@ class SshAgents:
             self._forward(desk, call)
 
         return {
-            _SERVICE + "CheckAgent": unary(self._check),
-            _SERVICE + "ForwardAgent": forward,
+            CHECK: unary(self._check),
+            FORWARD: forward,
         }
 
     def _check(self, request: bytes) -> bytes:
@@ -102,7 +101,7 @@ class SshAgents:
 
     def _forward(self, desk: _Desk, call: ServerCall) -> None:
         try:
-            agent = self._agent(call.get(_ID_KEY) or "")
+            agent = self._agent(call.get(ID_KEY) or "")
         except CallError as error:
             call.finish(error.code, error.message)
             return
@@ -112,9 +111,9 @@ class SshAgents:
         _Forwarding(desk, call, agent, self._report)
 
     def _agent(self, name: str) -> Agent:
-        agent = self._agents.get(name or _DEFAULT)
+        agent = self._agents.get(name or DEFAULT)
         if agent is None:
-            raise CallError(Code.UNKNOWN, f"unset ssh forward key {name or _DEFAULT}")
+            raise absent(name)
         return agent
 
     def _report(self, error: AgentError) -> None:

@@ -112,6 +112,8 @@ def _token(
 ) -> Token:
     """Take the token out of an answer."""
     if not answer.ok:
+        if said := _registry_errors(answer, secret):
+            raise CredentialError(said)
         raise CredentialError(
             f"unexpected status from {method} request to {plain(request.realm)}: "
             f"{answer.status} {answer.reason}{_details(answer, secret)}"
@@ -145,8 +147,31 @@ def _details(answer: Answer, secret: str) -> str:
     for key in ("details", "error_description", "message"):
         text = values.get(key)
         if isinstance(text, str) and text and not (secret and secret in text):
-            return ": " + "".join(char for char in text if char.isprintable())[:200]
+            return f": {_line(text)}"
     return ""
+
+
+def _registry_errors(answer: Answer, secret: str) -> str:
+    """Give what the answer says in the form that registries have for errors, if it has it."""
+    found = (_object(answer.body) or {}).get("errors")
+    texts = [_registry_error(each) for each in found] if isinstance(found, list) else []
+    said = _line("; ".join(filter(None, texts)))
+    return "" if secret and secret in said else said
+
+
+def _registry_error(values: object) -> str:
+    if not isinstance(values, dict):
+        return ""
+    code, message, detail = (values.get(key) for key in ("code", "message", "detail"))
+    if not isinstance(code, str) or not isinstance(message, str) or not message:
+        return ""
+    more = f" - {detail}" if isinstance(detail, str) and detail else ""
+    return f"{code.lower().replace('_', ' ')}: {message}{more}"
+
+
+def _line(text: str) -> str:
+    """Make one line that is not too long of a stranger's words."""
+    return "".join(char for char in text if char.isprintable())[:200]
 
 
 def _seconds(value: object) -> int:

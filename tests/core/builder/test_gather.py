@@ -55,12 +55,12 @@ def test_who_is_late_fails_and_delays_nobody() -> None:
         return "too late"
 
     started = time.monotonic()
-    outcomes = gather([hangs, lambda _: "yes", hangs], timeout=0.3)
+    outcomes = gather([hangs, lambda _: "yes", hangs], timeout=1.0)
     took = time.monotonic() - started
     let_go.set()
 
     assert [type(outcome) for outcome in outcomes] == [ConnectError, str, ConnectError]
-    assert str(outcomes[0]) == "no answer within 0.3 seconds"
+    assert str(outcomes[0]) == "no answer within 1 seconds"
     assert took < 10
     assert all(switch.canceled for switch in switches)
 

@@ -151,6 +151,12 @@ def test_removing_what_is_neither_set_nor_known_is_a_mistake() -> None:
     with pytest.raises(OptionError, match="^invalid driver option imgae for shed driver$"):
         changed(entry(), Settings(dropped=("imgae",)))
 
+    own_words = attrs.evolve(SHED, option_refusal="no {} here")
+    with pytest.raises(OptionError, match="^no imgae here$"):
+        with_settings(
+            NodeGroup(name="a", nodes=(entry(),)), Settings(dropped=("imgae",)), own_words
+        )
+
     assert changed(entry(), Settings(dropped=("image",))) == entry()
     assert changed(entry(options={"old": "1"}), Settings(dropped=("old",))) == entry()
 

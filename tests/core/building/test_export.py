@@ -87,6 +87,23 @@ def test_images_of_different_names_are_exporters_of_their_own() -> None:
     assert asked == [("image", {"name": "a"}), ("image", {"name": "b"})]
 
 
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        (["type=image"], True),
+        (["type=docker"], True),
+        (["type=oci,dest=x"], False),
+        (["type=docker,dest=x"], False),
+        (["type=oci,dest=x", "type=image"], True),
+        (["type=oci,dest=x,prefer-image-digest=true"], True),
+    ],
+)
+def test_an_image_is_known_by_its_manifest_where_it_lies_in_containerds_store(
+    outputs: list[str], expected: bool
+) -> None:
+    assert plan_exports(request(*outputs), CONTAINERD).prefer_image_digest is expected
+
+
 def test_an_engine_with_containerds_store_gets_what_that_takes() -> None:
     asked = request("type=oci,dest=x", load=True)
     plan = plan_exports(asked, BUILDKITD)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from dockyard.building.export import one_platform
 from dockyard.building.feature import Advice, Alternative, check_features
 from dockyard.building.grammar.output import parse_outputs
 from dockyard.driver import BuildRequest, CacheEntry, DriverType, Feature, NodeFeatures, Support
@@ -78,6 +79,31 @@ def test_what_a_node_has_is_not_refused(request_: BuildRequest) -> None:
 )
 def test_what_every_node_has_is_not_refused(request_: BuildRequest) -> None:
     check(request_)
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("type=docker", "docker exporter does not currently support exporting manifest lists"),
+        ("type=docker,dest=x", "docker exporter does not support exporting manifest lists, use"),
+        ("type=image", "Multi-platform build is not supported for the"),
+    ],
+)
+def test_several_platforms_are_refused_in_the_words_of_the_output_in_the_way(
+    output: str, words: str
+) -> None:
+    request = BuildRequest(platforms=TWO, outputs=parse_outputs([output], push=False, load=False))
+
+    with pytest.raises(UnsupportedFeatureError, match=f"^{words}") as caught:
+        check_features(
+            request,
+            NOTHING,
+            driver="hut",
+            advice=lambda: Advice((), (ABLE,), ""),
+            one_platform=one_platform(request.outputs),
+        )
+    assert caught.value.feature == Feature.MULTI_PLATFORM
+    assert "shed" in str(caught.value.hint)
 
 
 def hint(builders: tuple[Alternative, ...] = (), installed: tuple[DriverType, ...] = ()) -> str:

@@ -57,6 +57,12 @@ def test_every_part_of_a_request_has_its_attribute() -> None:
     }
 
 
+def test_a_platform_that_is_named_twice_is_asked_for_twice() -> None:
+    twice = (Platform("linux", "amd64"),) * 2
+
+    assert attributes(BuildRequest(platforms=twice)) == {"platform": "linux/amd64,linux/amd64"}
+
+
 @pytest.mark.parametrize(("value", "asked"), [("1", True), ("0", False), ("what", False)])
 def test_an_argument_asks_for_an_index_of_one_platform(value: str, asked: bool) -> None:
     found = attributes(BuildRequest(build_args={"BUILDKIT_MULTI_PLATFORM": value}))

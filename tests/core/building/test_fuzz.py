@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dockyard.building.caches.local import LocalCaches, check_caches
 from dockyard.building.frontend import check_text
 from dockyard.building.grammar.option import parse_assignments, parse_labels
-from dockyard.building.inputs.extras import open_inputs
+from dockyard.building.inputs.extras import open_inputs, with_source_policy
 from dockyard.building.inputs.source import open_source
 from dockyard.building.request import BuildOptions, make_request
 from dockyard.cancellation import Cancellation
@@ -82,14 +82,19 @@ def texts(pieces: tuple[str, ...]) -> st.SearchStrategy[str]:
 def attempt(here: Path, build_context: str = ".", **options: object) -> BuildRequest | None:
     """Make a request and open all that belongs to it, or be refused in words."""
     given_options = cast("BuildOptions", {"working_directory": here, **options})
+    said: list[str] = []
+    request = None
     try:
         request = make_request(build_context, given_options, terminal=False, variables=VARIABLES)
         repr(request)
-        open_inputs(request, Environment.from_process(variables=VARIABLES))
+        environment = Environment.from_process(variables=VARIABLES)
+        open_inputs(with_source_policy(request, environment))
         if check_caches(request):
-            LocalCaches().prepare(request, lambda _: None)
-    except DockyardError:
-        return None
+            LocalCaches().prepare(request, said.append)
+    except DockyardError as error:
+        said += [error.message, error.hint or ""]
+        request = None
+    assert all(text.isprintable() for text in said), said
     return request
 
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import hashlib
 import threading
 
 import pytest
 
 from dockyard.buildkit.client import Client
-from dockyard.buildkit.download import LIMIT, definition, download
+from dockyard.buildkit.download import LIMIT, download
 from dockyard.cancellation import Cancellation
 from dockyard.errors import ContextError, ProtocolError
 from support.protos import protos
@@ -70,25 +69,19 @@ def test_the_longest_file_is_fetched(led: Led, daemon: ScriptedBuildKit, client:
     assert led.returned == [{"result": {}}]
 
 
-def test_the_definition_is_a_graph_of_one_download() -> None:
-    source, last = definition(URL)["def"]
-
-    op = protos().decode("pb.Op", source)
-    assert op["source"] == {"identifier": URL, "attrs": {"http.filename": "Dockerfile"}}
-    digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
-    assert protos().decode("pb.Op", last) == {"inputs": [{"digest": digest}]}
-    description = definition(URL)["metadata"][digest]["description"]
-    assert description == {"llb.customname": f"[internal] load {URL}"}
-
-
-def test_credentials_in_the_address_are_told_to_nobody_but_the_daemon() -> None:
+def test_credentials_in_the_address_are_told_to_nobody_but_the_daemon(
+    led: Led, daemon: ScriptedBuildKit, client: Client
+) -> None:
     url = "https://me:secret@example.invalid/Dockerfile"
+    serve(daemon, b"FROM scratch")
 
-    graph = definition(url)
+    download(client, url, lambda _: None, Cancellation())
 
-    source = protos().decode("pb.Op", graph["def"][0])
-    assert source["source"]["identifier"] == url
+    (graph,) = [asked["Definition"] for name, asked in daemon.requests if name == "bridge.Solve"]
+    source = protos().decode("pb.Op", graph["def"][0])["source"]
+    assert source == {"identifier": url, "attrs": {"http.filename": "Dockerfile"}}
     assert "secret" not in str(graph["metadata"])
+    assert led.returned == [{"result": {}}]
 
 
 def test_a_daemon_that_ends_the_build_without_the_file_makes_no_sense(

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
+from dockyard.buildkit.answer import Values
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.forward import (
     Forwarded,
@@ -15,7 +16,6 @@ from dockyard.buildkit.forward import (
     forward,
     metadata_of,
 )
-from dockyard.buildkit.gateway import Values
 from dockyard.errors import BuildError, DaemonError, FrontendError
 from support.protos import protos
 from support.scripted_buildkit import Refusal, ScriptedBuildKit
@@ -23,6 +23,7 @@ from support.scripted_buildkit import Refusal, ScriptedBuildKit
 from .test_gateway import Led, lead
 
 SYNTAX = "build-arg:BUILDKIT_SYNTAX"
+GRAPH = protos().encode("pb.Definition", {"def": [b"g"]})
 CAPS = {"FrontendAPICaps": [{"ID": "frontend.inputs", "Enabled": True}]}
 
 
@@ -135,7 +136,7 @@ def test_a_call_that_nobody_knows_is_not_tried_again(
 def test_inputs_need_a_daemon_that_takes_them(
     led: Led, daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    request = Forwarded("dockerfile.v0", {}, inputs={"x": {"def": [b"g"]}})
+    request = Forwarded("dockerfile.v0", {}, inputs={"x": GRAPH})
 
     with pytest.raises(DaemonError, match="lacks frontend.inputs"):
         lead(client, forward(request))
@@ -148,7 +149,7 @@ def test_inputs_are_forwarded(led: Led, daemon: ScriptedBuildKit, client: Client
     daemon.bridge["Ping"] = lambda _: CAPS
     daemon.bridge["Solve"] = lambda _: {"result": {}}
 
-    lead(client, forward(Forwarded("dockerfile.v0", {}, inputs={"x": {"def": [b"g"]}})))
+    lead(client, forward(Forwarded("dockerfile.v0", {}, inputs={"x": GRAPH})))
 
     assert solves(daemon)[0]["FrontendInputs"] == {"x": {"def": [b"g"]}}
     assert led.returned == [{"result": {}}]

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from dockyard.buildkit.client import Client
-from dockyard.buildkit.gateway import Ask, Talk, Until
+from dockyard.buildkit.gateway import Ask, GatewayMissingError, Talk, Until
 from dockyard.buildkit.request import SolveRequest, new_id
 from dockyard.buildkit.solve import Patience, solve
 from dockyard.cancellation import Cancellation
@@ -18,7 +18,6 @@ from dockyard.errors import (
     CanceledError,
     ConnectionLostError,
     ContextError,
-    DaemonError,
     InputError,
     ProtocolError,
 )
@@ -93,10 +92,12 @@ def test_a_conversation_asks_and_hands_over_its_result(
     def talk() -> Talk:
         answers.append((yield READ))
         return {
-            "ref": {"id": "r1", "def": {"def": [b"large"]}},
+            "ref": {"id": "r1", "def": b"large"},
             "metadata": {"key": b"value"},
             "attestations": {
-                "p": {"attestation": [{"path": "x", "ref": {"id": "r2", "def": {}}}, {"path": "y"}]}
+                "p": {
+                    "attestation": [{"path": "x", "ref": {"id": "r2", "def": b""}}, {"path": "y"}]
+                }
             },
         }
 
@@ -119,7 +120,7 @@ def test_a_conversation_asks_and_hands_over_its_result(
 def test_results_for_several_platforms_are_handed_over_by_name(led: Led, client: Client) -> None:
     def talk() -> Talk:
         yield PING
-        return {"refs": {"refs": {"linux/amd64": {"id": "1", "def": {}}, "linux/arm64": {}}}}
+        return {"refs": {"refs": {"linux/amd64": {"id": "1", "def": b""}, "linux/arm64": {}}}}
 
     lead(client, talk())
 
@@ -201,18 +202,75 @@ def test_an_answer_that_makes_no_sense_ends_the_build(
     assert "error" in led.returned[0]
 
 
-def test_a_daemon_without_the_gateway_is_an_error_and_no_hang(
-    daemon: ScriptedBuildKit, client: Client
+def test_a_daemon_without_the_gateway_is_told_apart_and_its_build_ended(
+    led: Led, daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    Led(daemon)
     daemon.bridge.clear()
 
     def talk() -> Talk:
         yield PING
         return {}
 
-    with pytest.raises(DaemonError, match="Unimplemented"):
+    with pytest.raises(GatewayMissingError):
         lead(client, talk())
+
+    assert led.left.wait(10)
+
+
+def test_a_refusal_of_the_second_call_says_nothing_about_the_gateway(
+    led: Led, daemon: ScriptedBuildKit, client: Client
+) -> None:
+    def talk() -> Talk:
+        yield PING
+        yield READ
+        return {}
+
+    with pytest.raises(BuildError, match="Unimplemented"):
+        lead(client, talk())
+
+    assert "error" in led.returned[0]
+
+
+def test_a_daemon_that_needs_long_to_know_of_its_build_is_asked_again(
+    led: Led, daemon: ScriptedBuildKit, client: Client
+) -> None:
+    def not_yet(_request: Values) -> Values:
+        if len(daemon.builds) < 3:
+            raise Refusal(
+                grpc.StatusCode.UNKNOWN, f"forwarding Ping: no such job {daemon.builds[0]}"
+            )
+        return {}
+
+    def talk() -> Talk:
+        yield PING
+        return {}
+
+    daemon.bridge["Ping"] = not_yet
+
+    assert lead(client, talk()) == {"a": "b"}
+
+    assert [name for name, _ in daemon.requests if name == "bridge.Ping"] == ["bridge.Ping"] * 3
+    assert led.returned == [{"result": {}}]
+
+
+def test_a_daemon_that_never_knows_of_its_build_is_not_asked_for_ever(
+    led: Led, daemon: ScriptedBuildKit, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockyard.buildkit.gateway._KNOWN_WITHIN", 0.2)
+
+    def never(_request: Values) -> Values:
+        raise Refusal(grpc.StatusCode.UNKNOWN, f"no such job {daemon.builds[0]}")
+
+    def talk() -> Talk:
+        yield PING
+        return {}
+
+    daemon.bridge["Ping"] = never
+
+    with pytest.raises(BuildError, match="no such job"):
+        lead(client, talk())
+
+    assert "error" in led.returned[0]
 
 
 def test_a_build_that_ends_by_itself_ends_the_conversation(

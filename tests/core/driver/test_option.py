@@ -28,6 +28,11 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
     assert caught.value.hint == "did you mean image? options: default-load, env.<key>, image"
 
 
+def test_a_driver_refuses_unknown_options_in_words_of_its_own() -> None:
+    with pytest.raises(OptionError, match="^the shed has no {a}$"):
+        parse_options("shed", OPTIONS, {"{a}": "x"}, refusal="the shed has no {}")
+
+
 def test_a_driver_without_options_says_so() -> None:
     with pytest.raises(OptionError, match="invalid driver option a for shed driver") as caught:
         parse_options("shed", (), {"a": "x"})

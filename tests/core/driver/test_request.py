@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dockyard.driver import BuildResult, CacheEntry, Output
+from dockyard.driver import BuildRequest, BuildResult, CacheEntry, Output
 
 
 def metadata(**response: str) -> dict[str, object]:
@@ -44,6 +44,22 @@ def test_a_cache_is_shown_without_its_credentials() -> None:
 
     assert "hush" not in repr(entry)
     assert "bucket" in repr(entry)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTPS", "git", "ssh"])
+def test_a_request_is_shown_without_the_logins_of_its_addresses(scheme: str) -> None:
+    url = f"{scheme}://me:hush@host/x.git#main"
+
+    shown = repr(BuildRequest(build_context=url, dockerfile=url, build_contexts={"a": url}))
+
+    assert "hush" not in shown
+    assert shown.count(f"{scheme}://***@host/x.git#main") == 3
+
+
+@pytest.mark.parametrize("place", [".", "a@b", "oci-layout://a:b@sha256:1", "http://h/a@b"])
+def test_a_place_without_a_login_is_shown_as_it_is(place: str) -> None:
+    assert f"build_context={place!r}" in repr(BuildRequest(build_context=place))
+    assert "dockerfile=None" in repr(BuildRequest())
 
 
 @pytest.mark.parametrize("mode", ["delete", "Delete", " DELETE "])

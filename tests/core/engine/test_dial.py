@@ -24,6 +24,7 @@ from dockyard.engine.endpoint import EngineEndpoint, TLSFiles
 from dockyard.engine.http import request, upgrade
 from dockyard.errors import CanceledError, EndpointError, EngineUnreachableError
 from support.peer import Peers, answering, closing, silent, with_tls
+from support.port import free_port
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
@@ -155,8 +156,7 @@ def test_the_path_in_an_address_comes_before_every_request(peers: Peers) -> None
 
 
 def test_a_closed_port_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
 
     error = failure(EngineEndpoint(host=f"tcp://127.0.0.1:{port}"))
 

@@ -63,24 +63,35 @@ def screen(columns: int, lines: int = 10) -> Screen:
 
 
 def test_a_row_fills_the_whole_width() -> None:
-    assert screen(12).row("left", "right") == "left   right"
+    assert screen(13).row("left", "right") == "left   right"
 
 
 def test_the_left_part_of_a_row_gives_way_first() -> None:
-    assert screen(12).row("much too long", "1.0s") == "much to 1.0s"
-    assert screen(17).row("much too long", "1.0s") == "much too...  1.0s"
+    assert screen(12).row("much too long", "1.0s") == "much   1.0s"
+    assert screen(17).row("much too long", "1.0s") == "much too l  1.0s"
 
 
 def test_without_room_for_both_the_right_part_goes() -> None:
     assert screen(5).row("much too long", "10.0s") == "much"
-    assert screen(2).row("long", "1.0s") == "lo"
+    assert screen(2).row("long", "1.0s") == "l"
 
 
-@given(st.integers(1, 30), st.text(), st.text(max_size=8))
-def test_a_row_is_never_wider_than_the_screen(columns: int, left: str, right: str) -> None:
+def test_a_long_name_gives_way_to_the_amount_beside_it() -> None:
+    name = " => => sha256:0123456789"
+
+    assert screen(35).row(name, "1.0s", "2B / 4B") == " => => sha256:012345 2B / 4B  1.0s"
+    assert screen(24).row(name, "1.0s", "2B / 4B") == " => => sha256:012  1.0s"
+
+
+@given(st.integers(1, 40), st.text(), st.text(max_size=8), st.text(max_size=12))
+def test_a_row_is_never_wider_than_the_screen(
+    columns: int, left: str, right: str, amount: str
+) -> None:
     made = screen(columns)
 
-    assert made.width(made.row(printable(left), printable(right))) <= columns
+    row = made.row(printable(left), printable(right), printable(amount))
+
+    assert made.width(row) <= columns
 
 
 def test_a_stream_without_descriptor_counts_as_eighty_columns() -> None:

@@ -15,6 +15,7 @@ from core.session.daemon import BYTES, Daemon, assert_leaves_nothing, serving
 from dockyard.cancellation import Cancellation
 from dockyard.driver import SshAgent
 from dockyard.errors import AgentError, InputError
+from dockyard.quote import in_line
 from dockyard.session.secrets import Secrets
 from dockyard.session.ssh import SshAgents, open_agents
 from dockyard.session.ssh_agent import Agent, KeyAgent, SocketAgent
@@ -384,7 +385,8 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
 
     def why(*keys: str) -> str:
         words = refusal(tmp_path, SshAgent(id="a", keys=keys))
-        head = f"failed to convert agent config {{a [{' '.join(keys)}] false}}: "
+        shown = in_line(" ".join(keys))
+        head = f"failed to convert agent config {{a [{shown}] false}}: "
         inner = 'failed to convert agent config for ID: "a": '
         assert words.startswith(head + inner)
         return words.removeprefix(head + inner)
@@ -396,7 +398,7 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     assert why("s", "key-good") == "only single socket allowed"
     assert why("s", "s") == "only single socket allowed"
     assert why("key-good", "s") == "invalid combination of keys and sockets"
-    assert why("a\0b").startswith("stat a\0b: ")
+    assert why("a\0b").startswith(r"stat a\x00b: ")
 
 
 def test_a_fifo_does_not_keep_anybody_waiting(tmp_path: Path) -> None:

@@ -139,6 +139,41 @@ def test_a_wrong_password_is_said_in_the_servers_words(server: TokenServer) -> N
         fetch(server, ANNA)
 
 
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([{"code": "UNAUTHORIZED", "message": "bad login"}], "unauthorized: bad login"),
+        (
+            [
+                {"code": "TOO_MANY_REQUESTS", "message": "wait\x1b", "detail": "1 h"},
+                {"code": "X"},
+                7,
+            ],
+            "too many requests: wait - 1 h",
+        ),
+        ([{"code": "A", "message": "b"}, {"code": "C", "message": "d"}], "a: b; c: d"),
+    ],
+)
+def test_what_a_registry_says_in_its_own_form_stands_for_the_status(
+    server: TokenServer, errors: list[object], words: str
+) -> None:
+    server.answer("POST", 401, {})
+    server.answer("GET", 401, {"errors": errors})
+
+    with pytest.raises(CredentialError, match=f"^failed to fetch oauth token: {words}$"):
+        fetch(server, ANNA)
+
+
+@pytest.mark.parametrize("errors", [{}, [], [1], "x", [{"code": "A", "message": "s3cret"}]])
+def test_errors_that_say_nothing_or_too_much_are_left_out(
+    server: TokenServer, errors: object
+) -> None:
+    server.answer("POST", 403, {"errors": errors})
+
+    with pytest.raises(CredentialError, match=r"403 Forbidden$"):
+        fetch(server, ANNA)
+
+
 def test_a_server_that_repeats_the_secret_is_not_quoted(server: TokenServer) -> None:
     server.answer("POST", 403, {"details": "bad password s3cret"})
 

@@ -25,6 +25,7 @@ from dockyard.errors import (
 from dockyard_remote import daemon as module
 from dockyard_remote import plugin
 from support.peer import answering, closing, silent
+from support.port import free_port
 from support.remote_buildkit import Relay
 
 from .conftest import MakeNode, Memory, StartRelay, nothing_left, peer
@@ -276,8 +277,7 @@ def test_what_waiting_does_not_cure_is_told_at_once(
 def test_a_daemon_that_comes_up_meanwhile_is_found(
     relay: StartRelay, make_node: MakeNode, memory: Memory
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     node = make_node(f"tcp://127.0.0.1:{port}")
     started: list[Relay] = []
 

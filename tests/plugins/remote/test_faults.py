@@ -111,7 +111,8 @@ def stopped(victim: Daemon) -> Iterator[Callable[[], None]]:
     def stop() -> None:
         processes.extend(victim.processes)
         for process in processes:
-            os.kill(process, signal.SIGSTOP)
+            with suppress(ProcessLookupError):  # a helper of the daemon, which has just ended
+                os.kill(process, signal.SIGSTOP)
 
     yield stop
     for process in processes:

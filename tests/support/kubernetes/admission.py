@@ -47,8 +47,6 @@ class Admission:
         if level == "privileged":
             return
         breaches = list(_baseline(pod))
-        if level == "restricted":
-            breaches += _restricted(pod)
         if breaches:
             version = labels.get(ENFORCE_VERSION, "latest")
             words = f'violates PodSecurity "{level}:{version}": {", ".join(breaches)}'
@@ -122,32 +120,6 @@ def _baseline(pod: Json) -> Iterator[str]:
     for key, value in notes.items():
         if key.startswith(prefix) and value == "unconfined":
             yield f'forbidden AppArmor profile ({key}="{value}")'
-
-
-def _restricted(pod: Json) -> Iterator[str]:
-    for item in _containers(pod):
-        security, subject = _security_of(item), f'container "{item["name"]}"'
-        if security.get("allowPrivilegeEscalation") is not False:
-            yield (
-                f"allowPrivilegeEscalation != false ({subject} must set "
-                "securityContext.allowPrivilegeEscalation=false)"
-            )
-        if "ALL" not in security.get("capabilities", {}).get("drop", []):
-            yield (
-                f"unrestricted capabilities ({subject} must set "
-                'securityContext.capabilities.drop=["ALL"])'
-            )
-        if not security.get("runAsNonRoot"):
-            yield (
-                f"runAsNonRoot != true (pod or {subject} must set "
-                "securityContext.runAsNonRoot=true)"
-            )
-        profile = security.get("seccompProfile", {}).get("type")
-        if profile not in ("RuntimeDefault", "Localhost"):
-            yield (
-                f"seccompProfile (pod or {subject} must set securityContext.seccompProfile.type "
-                'to "RuntimeDefault" or "Localhost")'
-            )
 
 
 def _listed(names: list[str]) -> str:

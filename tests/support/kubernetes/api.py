@@ -17,8 +17,6 @@ from support.kubernetes.objects import Objects
 from support.kubernetes.resource import (
     GROUPS,
     NAMESPACES,
-    PODS,
-    REVIEWS,
     Json,
     Resource,
     discovery,
@@ -141,8 +139,6 @@ class Api:
             raise no_such_resource() if attempt.group in ("", *GROUPS) else no_such_page()
         if attempt.subresource:
             return self._subresource(call, attempt)
-        if attempt.resource is REVIEWS:
-            return self._review(call)
         if attempt.verb not in attempt.resource.verbs:
             raise method_not_allowed()
         return self._verb(call, attempt, gone)
@@ -178,11 +174,9 @@ class Api:
                 return Reply(200, item, warnings=_warnings(decoded.unknown))
             case "patch":
                 return Reply(200, self._patch(call, resource, namespace, name))
-            case "delete":
+            case _:
                 options = _options(call)
                 return Reply(200, self.objects.delete(resource, namespace, name, options))
-            case _:
-                return self._delete_all(call, resource, namespace)
 
     def _create(self, call: Call, resource: Resource, namespace: str, name: str) -> Reply:
         if (resource.namespaced and not namespace) or name:
@@ -239,16 +233,8 @@ class Api:
             version,
             watch.seconds_of(seconds if seconds != "0" else ""),
             call.on("allowWatchBookmarks"),
-            call.on("sendInitialEvents"),
         )
         return Reply(200, stream=watch.lines(self.store, wish, self.faults, gone))
-
-    def _delete_all(self, call: Call, resource: Resource, namespace: str) -> Reply:
-        listed = self._list(call, resource, namespace)
-        for item in listed.body["items"]:
-            meta = item["metadata"]
-            self.objects.delete(resource, meta.get("namespace", ""), meta["name"], _options(call))
-        return listed
 
     def _subresource(self, call: Call, attempt: Attempt) -> Reply:
         resource, namespace, name = attempt.resource, attempt.namespace, attempt.name
@@ -260,11 +246,6 @@ class Api:
             return self._pods.logs(item, call)
         if part == "exec":
             return self._exec(item, call, attempt)
-        if part == "eviction" and attempt.verb == "create":
-            self.objects.delete(PODS, namespace, name, (call.body or {}).get("deleteOptions") or {})
-            return Reply(
-                201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-            )
         if part == "scale":
             return Reply(200, self._scale(call, attempt, item))
         if attempt.verb == "get":
@@ -303,21 +284,6 @@ class Api:
         item["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
         item["metadata"]["resourceVersion"] = wanted["metadata"].get("resourceVersion", "")
         return _scale_of(self.objects.replace(resource, namespace, name, item))
-
-    def _review(self, call: Call) -> Reply:
-        assert call.user is not None
-        wanted = (call.body.get("spec") or {}).get("resourceAttributes") or {}
-        group, plural = wanted.get("group", ""), wanted.get("resource", "")
-        attempt = Attempt(
-            verb=wanted.get("verb", ""),
-            resource=find(group, plural) or Resource(plural, "", group),
-            namespace=wanted.get("namespace", ""),
-            name=wanted.get("name", ""),
-            subresource=wanted.get("subresource", ""),
-        )
-        status = {"allowed": call.user.may(attempt)}
-        kind = {"kind": REVIEWS.kind, "apiVersion": REVIEWS.api_version}
-        return Reply(201, {**kind, "metadata": {}, "spec": call.body["spec"], "status": status})
 
 
 def _verb(call: Call, name: str) -> str:

@@ -153,10 +153,14 @@ class Cluster:
         self, name: str, rules: Sequence[Mapping[str, Any]] = (), *, groups: tuple[str, ...] = ()
     ) -> User:
         """Let somebody come; ``rules`` are those of a Role in the cluster's namespace."""
-        read = [Rule.read(rule, self.namespace) for rule in rules]
-        user = User(name, secrets.token_urlsafe(24), rules=read, groups=groups)
+        user = User(name, secrets.token_urlsafe(24), groups=groups)
+        self.set_rules(user, rules)
         self.users[user.token] = user
         return user
+
+    def set_rules(self, user: User, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Give somebody another role."""
+        user.rules = [Rule.read(rule, self.namespace) for rule in rules]
 
     def write_kubeconfig(
         self,
@@ -262,10 +266,6 @@ class Cluster:
         container.killed_for = "OOMKilled" if out_of_memory else ""
         container.kill()
 
-    def freeze_container(self, pod: str, *, on: bool = True) -> None:
-        """Hold a pod's first container, or let it go on."""
-        self.runtime.pause(self._worker(pod).containers[0].current, on=on)
-
     def evict(self, pod: str, words: str = "The node was low on resource: memory. ") -> None:
         """End a pod as a node with too little of something does."""
         found = self.item("pods", pod)
@@ -286,13 +286,6 @@ class Cluster:
     def label_node(self, **labels: str) -> None:
         node = self.store.get(NODES, "", NODE)
         node["metadata"]["labels"].update(labels)
-        self.store.replace(NODES, node)
-
-    def resize_node(self, **amounts: str) -> None:
-        """Say how much the node has (``cpu="1"``)."""
-        node = self.store.get(NODES, "", NODE)
-        for key, amount in amounts.items():
-            node["status"]["allocatable"][key.replace("_", "-")] = amount
         self.store.replace(NODES, node)
 
     @property
@@ -326,7 +319,7 @@ class Cluster:
         self.create("resourcequotas", {"metadata": {"name": name}, "spec": {"hard": limits}})
 
     def pod_security(self, level: str) -> None:
-        """Enforce a level on the namespace: ``privileged``, ``baseline`` or ``restricted``."""
+        """Enforce a level on the namespace: ``privileged`` or ``baseline``."""
         namespace = self.store.get(NAMESPACES, "", self.namespace)
         namespace["metadata"]["labels"][ENFORCE] = level
         self.store.replace(NAMESPACES, namespace)

@@ -35,14 +35,10 @@ class Trouble:
     """Words with which every pull fails; images that are there count as missing."""
     crash: str = ""
     """What every container says before it ends with code 1."""
-    unready: str = ""
-    """Words with which every readiness probe fails."""
     creating: bool = False
     """Whether pods stay in ContainerCreating."""
     hollow: bool = False
     """Whether containers only seem to run and be ready, with nothing of them on the engine."""
-    skip_init: bool = False
-    """Whether init containers count as done without being run."""
     pace: float = 0.1
     """By how much the waits of the real node are shortened."""
 
@@ -284,8 +280,6 @@ class Container:
             over.wait(0.3 if not self.ready else probe["periodSeconds"] * pace * 3)
 
     def _probe_once(self, name: str, command: list[str]) -> str:
-        if self._trouble.unready:
-            return self._trouble.unready
         try:
             code, output = self._runtime.run(name, command)
         except (RuntimeFailure, OSError, ValueError) as error:

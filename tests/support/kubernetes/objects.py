@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 
 from support.kubernetes import defaults, patch, validation
 from support.kubernetes.admission import Admission
@@ -231,15 +230,6 @@ class Objects:
         held = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0)
         if "deletionTimestamp" in meta and not held and resource is not NAMESPACES:
             self.store.remove(resource, item)
-
-
-def change_meta(key: str, value: object) -> Callable[[Json], None]:
-    """Make a change for :meth:`Store.update`."""
-
-    def change(item: Json) -> None:
-        item["metadata"][key] = value
-
-    return change
 
 
 def _check_identity(resource: Resource, name: str, wanted: str | None, found: str) -> None:

@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytest
 
+from support.kubernetes.access import User
 from support.kubernetes.collector import ROOT
 from support.kubernetes.credential import set_namespace
 from support.kubernetes.resource import (
@@ -28,6 +29,7 @@ from support.kubernetes.workload import is_ready
 
 STOCK_IMAGE = "moby/buildkit:buildx-stable-1"
 SECONDS = 180.0
+_RBAC = "rbac.authorization.k8s.io"
 _LEFT = (DEPLOYMENTS, STATEFUL_SETS, PODS, CONFIG_MAPS, CLAIMS)
 _EVERYWHERE = (ROOT, "openshift-service-ca.crt")
 """Config maps that clusters make in every namespace; the second OpenShift and MicroShift do."""
@@ -39,7 +41,7 @@ class RealCluster:
     is_double = False
 
     def __init__(self, folder: Path) -> None:
-        from kubernetes import config
+        from kubernetes.config.kube_config import new_client_from_config
 
         self.folder = folder
         self.image = os.environ.get("DOCKYARD_TEST_BUILDKIT_IMAGE") or STOCK_IMAGE
@@ -47,7 +49,7 @@ class RealCluster:
         self.kubeconfig = set_namespace(
             os.environ["KUBECONFIG"], folder / "kubeconfig", self.namespace
         )
-        make = cast("Callable[[str], Any]", config.new_client_from_config)  # it has no types
+        make = cast("Callable[[str], Any]", new_client_from_config)  # it has no types
         self._client = make(str(self.kubeconfig))
         self._ask("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
 
@@ -115,7 +117,7 @@ class RealCluster:
         self.delete("pods", name, **({} if grace is None else {"gracePeriodSeconds": grace}))
 
     def pod_security(self, level: str) -> None:
-        """Enforce a level on the namespace: ``privileged``, ``baseline`` or ``restricted``."""
+        """Enforce a level on the namespace: ``privileged`` or ``baseline``."""
         labels = {"pod-security.kubernetes.io/enforce": level}
         change = {"metadata": {"labels": labels}}
         self._ask("PATCH", f"/api/v1/namespaces/{self.namespace}", change)
@@ -127,6 +129,49 @@ class RealCluster:
             for key, amount in hard.items()
         }
         self.create("resourcequotas", {"metadata": {"name": name}, "spec": {"hard": limits}})
+
+    def add_user(self, name: str, rules: Sequence[Json]) -> User:
+        """Make a service account that may do in the namespace what the rules of a role say."""
+        self.create("serviceaccounts", {"metadata": {"name": name}})
+        self._ask("POST", self._roles, self._role(name, rules))
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
+        }
+        self._ask("POST", f"/apis/{_RBAC}/v1/namespaces/{self.namespace}/rolebindings", binding)
+        place = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}/token"
+        user = User(name, self._ask("POST", place, {"spec": {}})["status"]["token"])
+        self.wait(lambda: self._may_list_pods(name), f"the role of {name} to be known")
+        return user
+
+    def set_rules(self, user: User, rules: Sequence[Json]) -> None:
+        """Give somebody another role. The server takes a moment to know it."""
+        self._ask("PUT", f"{self._roles}/{user.name}", self._role(user.name, rules))
+
+    def write_kubeconfig(self, name: str, *, user: User) -> Path:
+        """Write a file that leads here, as somebody else."""
+        content = json.loads(self.kubeconfig.read_text())
+        for entry in content["users"]:
+            entry["user"] = {"token": user.token}
+        path = self.folder / name
+        path.write_text(json.dumps(content))
+        path.chmod(0o600)
+        return path
+
+    @property
+    def _roles(self) -> str:
+        return f"/apis/{_RBAC}/v1/namespaces/{self.namespace}/roles"
+
+    def _role(self, name: str, rules: Sequence[Json]) -> Json:
+        return {"metadata": {"name": name}, "rules": list(rules)}
+
+    def _may_list_pods(self, name: str) -> bool:
+        asked = {"namespace": self.namespace, "verb": "list", "resource": "pods"}
+        user = f"system:serviceaccount:{self.namespace}:{name}"
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        body = {"spec": {"user": user, "resourceAttributes": asked}}
+        return bool(self._ask("POST", path, body)["status"]["allowed"])
 
     def _path(self, resource: Resource) -> str:
         return f"{resource.prefix}/namespaces/{self.namespace}/{resource.plural}"

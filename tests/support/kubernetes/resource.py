@@ -24,7 +24,7 @@ VERSION: Json = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-_ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_ALL = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 
 class Resource(NamedTuple):
@@ -59,7 +59,7 @@ class Resource(NamedTuple):
 
 NAMESPACES = Resource("namespaces", "Namespace", namespaced=False, short=("ns",))
 NODES = Resource("nodes", "Node", namespaced=False, short=("no",))
-PODS = Resource("pods", "Pod", short=("po",), subresources=("exec", "log", "status", "eviction"))
+PODS = Resource("pods", "Pod", short=("po",), subresources=("exec", "log", "status"))
 CONFIG_MAPS = Resource("configmaps", "ConfigMap", short=("cm",))
 CLAIMS = Resource("persistentvolumeclaims", "PersistentVolumeClaim", short=("pvc",))
 EVENTS = Resource("events", "Event", short=("ev",))
@@ -72,13 +72,6 @@ DEPLOYMENTS = Resource(
 REPLICA_SETS = Resource("replicasets", "ReplicaSet", "apps", short=("rs",))
 STATEFUL_SETS = Resource(
     "statefulsets", "StatefulSet", "apps", short=("sts",), subresources=("scale", "status")
-)
-REVIEWS = Resource(
-    "selfsubjectaccessreviews",
-    "SelfSubjectAccessReview",
-    "authorization.k8s.io",
-    namespaced=False,
-    verbs=("create",),
 )
 RESOURCES = (
     NAMESPACES,
@@ -93,9 +86,8 @@ RESOURCES = (
     DEPLOYMENTS,
     REPLICA_SETS,
     STATEFUL_SETS,
-    REVIEWS,
 )
-GROUPS = ("apps", "authorization.k8s.io")
+GROUPS = ("apps",)
 
 
 def find(group: str, plural: str) -> Resource | None:
@@ -168,5 +160,4 @@ _SUBRESOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
     "exec": ("PodExecOptions", ("create", "get")),
     "log": ("Pod", ("get",)),
     "scale": ("Scale", ("get", "patch", "update")),
-    "eviction": ("Eviction", ("create",)),
 }

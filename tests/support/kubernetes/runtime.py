@@ -97,10 +97,6 @@ class Runtime:
     def kill(self, name: str) -> None:
         self._call("POST", f"/containers/{name}/kill", ok=(204, 404, 409))
 
-    def pause(self, name: str, *, on: bool) -> None:
-        word = "pause" if on else "unpause"
-        self._call("POST", f"/containers/{name}/{word}", ok=(204, 404, 409, 500))
-
     def inspect(self, name: str) -> Json:
         code, data = self._call("GET", f"/containers/{name}/json", ok=(200, 404))
         found: Json = json.loads(data) if code == 200 else {}

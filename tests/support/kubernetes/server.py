@@ -161,13 +161,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            data = b""
-            while size := int(self.rfile.readline().partition(b";")[0], 16):
-                data += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return data
         return self.rfile.read(int(headers.get("content-length", 0)))
 
     def _gone(self) -> bool:

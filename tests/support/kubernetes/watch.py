@@ -32,8 +32,6 @@ class Wish(NamedTuple):
     version: str
     seconds: float
     bookmarks: bool
-    initial: bool
-    """Whether what is there comes first, and a bookmark at its end."""
 
 
 def seconds_of(text: str) -> float:
@@ -73,13 +71,11 @@ def _events(
     bookmark = time.monotonic() + BOOKMARK_SECONDS
     version = int(wish.version) if wish.version else 0
     try:
-        if wish.initial or not version:
+        if not version:
             with store.changed:
                 present = store.all(wish.resource, wish.namespace)
                 version = store.version
             yield from (("ADDED", item) for item in present if wish.matches(item))
-            if wish.initial:
-                yield "BOOKMARK", _bookmark(wish.resource, version, initial=True)
         while True:
             # Of a version that is yet to come there is nothing to tell.
             changes = store.since(version) if version <= store.version else []
@@ -122,10 +118,8 @@ def _wanted(wish: Wish, item: Json) -> bool:
     return inside and wish.matches(item)
 
 
-def _bookmark(resource: Resource, version: int, *, initial: bool = False) -> Json:
+def _bookmark(resource: Resource, version: int) -> Json:
     meta: Json = {"resourceVersion": str(version), "creationTimestamp": None}
-    if initial:
-        meta["annotations"] = {"k8s.io/initial-events-end": "true"}
     return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
 
 

@@ -1,7 +1,8 @@
-"""Where Amazon's own tools look for credentials: variables, and the two files in ``~/.aws``.
+"""Where Amazon's own tools look for credentials.
 
-What they would ask somebody over the network for is not asked for: a role, a web identity, single
-sign-on, a container's or a machine's own role. The daemon asks for the last two by itself.
+What lies on this machine is read here: variables, and keys in the two files in ``~/.aws``. What
+somebody has to be asked for (a role, a web identity, single sign-on, a program, the service of a
+container or of a machine in Amazon's cloud) is asked by ``botocore``, Amazon's own library.
 """
 
 from __future__ import annotations
@@ -9,21 +10,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
+from dockyard.cancellation import Cancellation
 from dockyard.errors import ConfigError
 from dockyard.fsutil.name import reason
 
 _LARGEST = 1 << 20
 _SECONDS = 60.0
+"""For a profile's program, which may do anything; the network has less, see ``aws_chain``."""
+_GLANCE = 0.25
+"""Seconds for a machine's service to answer a knock. It is in the same machine, or not there."""
+_LONGEST_WORDS = 300
 _ASKED = (
-    "credential_source",
     "role_arn",
     "web_identity_token_file",
     "sso_session",
     "sso_start_url",
+    "login_session",
+    "credential_process",
 )
 """Settings of a profile that need somebody to be asked."""
+_CONTAINERS = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+_MACHINE = "169.254.169.254"
+_ELSEWHERE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
 class AwsCredentials(NamedTuple):
@@ -37,11 +48,14 @@ class AwsCredentials(NamedTuple):
         return "AwsCredentials(***)"
 
 
-def aws_credentials(variables: Mapping[str, str], home: Path) -> AwsCredentials | None:
+def aws_credentials(
+    variables: Mapping[str, str], home: Path, cancel: Cancellation
+) -> AwsCredentials | None:
     """Find credentials; None when there is no trace of any.
 
     Raises:
         ConfigError: There is a trace, but none can be had; says why.
+        CanceledError: ``cancel`` was turned while somebody was asked.
     """
     found = _of(
         _first(variables, "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"),
@@ -50,23 +64,127 @@ def aws_credentials(variables: Mapping[str, str], home: Path) -> AwsCredentials 
     )
     if found is not None:
         return found
-    if variables.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
-        raise ConfigError(
-            "AWS credentials: AWS_WEB_IDENTITY_TOKEN_FILE is not supported", hint=_EXPORT
-        )
     named = _first(variables, "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
-    return _of_profile(named or "default", variables, home, named=bool(named))
+    settings = _settings(named or "default", variables, home, named=bool(named))
+    web = variables.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+    if not web and not settings.get("role_arn"):
+        found = _of(
+            settings.get("aws_access_key_id", ""),
+            settings.get("aws_secret_access_key", ""),
+            settings.get("aws_session_token", ""),
+        )
+        if found is not None:
+            return found
+    trace = _trace(variables, settings, named or "default")
+    if not trace and not _on_amazons_machine(variables):
+        return None
+    environment = _environment(variables, home, named)
+    return _ask(environment, cancel, trace or "the role of this machine")
 
 
-_EXPORT = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for example by "
-    "'eval $(aws configure export-credentials --format env)'"
-)
+def _trace(variables: Mapping[str, str], settings: Mapping[str, str], profile: str) -> str:
+    """Name what says that somebody has to be asked."""
+    if variables.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        return "AWS_WEB_IDENTITY_TOKEN_FILE"
+    for name in _ASKED:
+        if settings.get(name):
+            return f"{name} of profile {profile}"
+    return next((name for name in _CONTAINERS if variables.get(name)), "")
 
 
-def _of_profile(
+def _on_amazons_machine(variables: Mapping[str, str]) -> bool:
+    """Say whether it makes sense to ask the service of a machine in Amazon's cloud.
+
+    Without the library nobody is told: such a service is elsewhere too, and BuildKit asks it
+    by itself.
+    """
+    import socket
+
+    if not _has_library() or variables.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
+    if variables.get(_ELSEWHERE) or variables.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"):
+        return True
+    try:
+        socket.create_connection((_MACHINE, 80), timeout=_GLANCE).close()
+    except OSError:
+        return False
+    return True
+
+
+def _has_library() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("botocore") is not None
+
+
+def _environment(variables: Mapping[str, str], home: Path, profile: str) -> dict[str, str]:
+    """Give the variables that have the library look where we do."""
+    found = {
+        name: value for name, value in variables.items() if value or not name.startswith("AWS_")
+    }
+    found["HOME"] = str(home)
+    found.pop("AWS_DEFAULT_PROFILE", None)
+    if profile:
+        found["AWS_PROFILE"] = profile
+    if "AWS_REGION" in found:  # all other tools of Amazon's know it
+        found["AWS_DEFAULT_REGION"] = found["AWS_REGION"]
+    direct = _first(variables, "no_proxy", "NO_PROXY")
+    if direct != "*":
+        # A proxy has another machine's role, and hears what nobody should.
+        own = (direct, _MACHINE, "fd00:ec2::254", _host(found.get(_ELSEWHERE, "")))
+        found["no_proxy"] = ",".join(filter(None, own))
+    return found
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _ask(environment: Mapping[str, str], cancel: Cancellation, trace: str) -> AwsCredentials | None:
+    """Have the library ask, in a process of its own."""
+    import json
+    import sys
+
+    from dockyard.building.inputs.spawn import run_program
+
+    if not _has_library():
+        raise ConfigError(
+            f"AWS credentials: {trace} needs botocore", hint="pip install 'dockyard[aws]'"
+        )
+    program = str(Path(__file__).with_name("aws_chain.py"))
+    command = (sys.executable, "-P", program)
+    try:
+        ended = run_program(command, environment, cancel, monotonic() + _SECONDS)
+        answer = json.loads(ended.out) if ended.code == 0 else None
+    except (OSError, ValueError, RecursionError) as error:
+        # Without the error itself: it may show the answer, which is secret.
+        raise ConfigError(f"AWS credentials: {trace} failed ({type(error).__name__})") from None
+    cancel.check()
+    if not isinstance(answer, dict):
+        raise ConfigError(
+            f"AWS credentials: {trace} gave none within {_SECONDS:.0f} seconds"
+            if ended.code < 0
+            else f"AWS credentials: {trace} ended with status {ended.code}"
+        )
+    if answer.get("error"):
+        raise ConfigError(f"AWS credentials: {trace}: {_one_line(str(answer['error']))}")
+    return _of(*(str(answer.get(key) or "") for key in AwsCredentials._fields))
+
+
+def _one_line(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(shown.split())[:_LONGEST_WORDS]
+
+
+def _settings(
     profile: str, variables: Mapping[str, str], home: Path, *, named: bool
-) -> AwsCredentials | None:
+) -> dict[str, str]:
+    """Give a profile's settings; of those in both files, the file of credentials counts."""
     settings: dict[str, str] = {}
     known = False
     for variable, name, section in (
@@ -79,52 +197,7 @@ def _of_profile(
         settings |= found or {}
     if not known and named:
         raise ConfigError(f"AWS credentials: there is no profile {profile}")
-    credentials = _of(
-        settings.get("aws_access_key_id", ""),
-        settings.get("aws_secret_access_key", ""),
-        settings.get("aws_session_token", ""),
-    )
-    if "role_arn" not in settings:
-        if credentials is not None:
-            return credentials
-        if settings.get("credential_process"):
-            return _of_process(settings["credential_process"], profile, variables)
-    for name in _ASKED:
-        if settings.get(name):
-            raise ConfigError(
-                f"AWS credentials: {name} of profile {profile} is not supported", hint=_EXPORT
-            )
-    return None
-
-
-def _of_process(command: str, profile: str, variables: Mapping[str, str]) -> AwsCredentials | None:
-    """Ask the program that a profile names, as Amazon's tools do."""
-    import json
-    import subprocess
-
-    wrong = f"AWS credentials: credential_process of profile {profile} "
-    try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", command],
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-        values = json.loads(done.stdout[:_LARGEST]) if done.returncode == 0 else None
-    except (OSError, subprocess.TimeoutExpired, ValueError, RecursionError) as error:
-        # Without the error itself: it may show what the program said, which is secret.
-        raise ConfigError(f"{wrong}failed ({type(error).__name__})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{wrong}ended with status {done.returncode}")
-    texts = [
-        str(values.get(key) or "") for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")
-    ]
-    found = _of(*texts)
-    if found is None:
-        raise ConfigError(f"{wrong}gave none")
-    return found
+    return settings
 
 
 def _section(path: Path, name: str) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ is read before the build and written after it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ from attrs import evolve
 
 from dockyard.driver import BuildRequest, CacheEntry, boolean
 from dockyard.errors import DockyardError, InputError, OutputError
+from dockyard.quote import in_line
 
 if TYPE_CHECKING:
     from dockyard.session.oci_graph import Descriptor
@@ -69,6 +70,8 @@ class LocalCaches:
         Raises:
             OutputError: An index cannot be written, or the daemon did not write all of a cache.
         """
+        if not self._written:
+            return
         from dockyard.session.oci_graph import check_whole
         from dockyard.session.oci_index import Name, put, reset
 
@@ -96,9 +99,10 @@ class LocalCaches:
         from dockyard.session.sink import check_directory
 
         attributes = dict(entry.attributes)
-        path = here / attributes["dest"]
+        given = attributes["dest"]
+        path = here / given
         check_directory(path)
-        attributes["dest"], layout = self._store(path, shared=False)
+        attributes["dest"], layout = self._store(path, given, shared=False)
         self._written.append(
             _Written(
                 layout=layout,
@@ -118,15 +122,15 @@ class LocalCaches:
                 continue
             attributes = dict(entry.attributes)
             given = attributes["src"]
-            attributes["src"], layout = self._store(here / given)
+            attributes["src"], layout = self._store(here / given, given)
             try:
                 attributes["digest"] = _begin_of(layout, attributes)
             except _SkippedError as error:
-                warn(f"local cache import at {given} skipped{error}")
+                warn(f"local cache import at {in_line(given)} skipped{error}")
             else:
                 yield evolve(entry, attributes=attributes)
 
-    def _store(self, path: Path, *, shared: bool = True) -> tuple[str, OciLayout]:
+    def _store(self, path: Path, shown: str, *, shared: bool = True) -> tuple[str, OciLayout]:
         """Give a directory, and a name for it that can travel in a header.
 
         Each cache that is written has a name of its own, to know what belongs to it.
@@ -137,7 +141,7 @@ class LocalCaches:
         name = printable(str(path))
         while not shared and f"local:{name}" in self.stores:
             name += "+"
-        layout = self.stores.setdefault(f"local:{name}", OciLayout(path))
+        layout = self.stores.setdefault(f"local:{name}", OciLayout(path, shown))
         return name, layout
 
 
@@ -168,8 +172,9 @@ def check_caches(request: BuildRequest) -> bool:
         Whether some are directories of this machine.
 
     Raises:
-        InputError: One lacks what says where it is.
+        InputError: One lacks what says where it is, or lies where the build removes it.
     """
+    mirrors = [output.dest for output in request.outputs if output.deletes and output.dest]
     for entry, needed, role in (
         *((entry, {"local": "src", "registry": "ref"}, "importer") for entry in request.cache_from),
         *((entry, {"local": "dest", "registry": "ref"}, "exporter") for entry in request.cache_to),
@@ -177,7 +182,20 @@ def check_caches(request: BuildRequest) -> bool:
         key = needed.get(entry.type)
         if key and not entry.attributes.get(key):
             raise InputError(f"{entry.type} cache {role} requires {key}")
+        if key and entry.type == "local":
+            _check_outside(entry.attributes[key], mirrors, request.working_directory)
     return any(entry.type == "local" for entry in (*request.cache_from, *request.cache_to))
+
+
+def _check_outside(given: str, mirrors: Iterable[str], here: str) -> None:
+    """Refuse a cache in a directory where an output removes all but itself."""
+    for mirror in mirrors:
+        path = Path(here, given).resolve()
+        if path.is_relative_to(Path(here, mirror).resolve()):
+            raise InputError(
+                f"the cache {given} lies in {mirror}, from where mode=delete would remove it",
+                hint="keep one of the two somewhere else",
+            )
 
 
 def _begin_of(layout: OciLayout, attributes: Mapping[str, str]) -> str:

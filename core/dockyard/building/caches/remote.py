@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from attrs import evolve
 
+from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest, CacheEntry, boolean
 from dockyard.errors import ConfigError
 
 _CAPABILITIES = {"gha": "cache.gha", "s3": "cache.s3"}
 _SINCE = {"gha": "0.9", "s3": "0.11"}
+_KEYS = {"access_key_id", "secret_access_key"}
 
 Warn = Callable[[str], None]
 AskCapabilities = Callable[[], frozenset[str]]
@@ -26,6 +28,7 @@ class RemoteCaches(NamedTuple):
     capabilities: AskCapabilities
     """Asked only when a build has such a cache."""
     warn: Warn
+    cancel: Cancellation
 
     def prepare(self, request: BuildRequest) -> BuildRequest:
         """Give a request as the daemon has to be asked: caches that it can use, with credentials.
@@ -36,14 +39,21 @@ class RemoteCaches(NamedTuple):
         if not any(entry.type in _CAPABILITIES for entry in everything):
             return request
         able = self.capabilities()
+        keys: dict[str, str] = {}
+        if _CAPABILITIES["s3"] in able and any(_lacks_keys(entry) for entry in everything):
+            keys = self._aws()
         return evolve(
             request,
-            cache_from=tuple(self._usable(request.cache_from, able, "import from")),
-            cache_to=tuple(self._usable(request.cache_to, able, "export to")),
+            cache_from=tuple(self._usable(request.cache_from, able, keys, "import from")),
+            cache_to=tuple(self._usable(request.cache_to, able, keys, "export to")),
         )
 
     def _usable(
-        self, entries: Iterable[CacheEntry], able: frozenset[str], role: str
+        self,
+        entries: Iterable[CacheEntry],
+        able: frozenset[str],
+        keys: Mapping[str, str],
+        role: str,
     ) -> Iterator[CacheEntry]:
         for entry in entries:
             capability = _CAPABILITIES.get(entry.type)
@@ -54,8 +64,8 @@ class RemoteCaches(NamedTuple):
                 )
             elif entry.type == "gha":
                 yield from self._actions(entry, role)
-            elif entry.type == "s3":
-                yield self._s3(entry)
+            elif _lacks_keys(entry):
+                yield evolve(entry, attributes={**keys, **entry.attributes})
             else:
                 yield entry
 
@@ -82,23 +92,20 @@ class RemoteCaches(NamedTuple):
         if found is not None:
             attributes.setdefault(key, self.variables[found])
 
-    def _s3(self, entry: CacheEntry) -> CacheEntry:
+    def _aws(self) -> dict[str, str]:
+        """Find credentials for S3; without any the daemon looks for its own."""
         from dockyard.building.caches.aws import aws_credentials
 
-        attributes = dict(entry.attributes)
-        if "access_key_id" in attributes and "secret_access_key" in attributes:
-            return entry
         try:
-            found = aws_credentials(self.variables, self.home)
+            found = aws_credentials(self.variables, self.home, self.cancel)
         except ConfigError as error:
             self.warn(f"{error}" + (f" ({error.hint})" if error.hint else ""))
-            return entry
-        if found is None:
-            return entry
-        for key, value in found._asdict().items():
-            if value:
-                attributes.setdefault(key, value)
-        return evolve(entry, attributes=attributes)
+            return {}
+        return {key: value for key, value in found._asdict().items() if value} if found else {}
+
+
+def _lacks_keys(entry: CacheEntry) -> bool:
+    return entry.type == "s3" and not entry.attributes.keys() >= _KEYS
 
 
 def _is_true(value: str) -> bool:

@@ -7,6 +7,7 @@ from attrs import frozen
 from dockyard.building.grammar.csvline import fields
 from dockyard.driver.option import boolean
 from dockyard.errors import InputError
+from dockyard.quote import in_line
 
 _BUILD = "build"
 _ALIASES = {"check": "lint"}
@@ -37,18 +38,19 @@ def parse_call(value: str) -> Call | None:
         key, equals, text = field.partition("=")
         if not equals:
             if name:
-                raise InputError(f"invalid print value: {value}")
+                raise InputError(f"invalid print value: {in_line(value)}")
             name = field
         elif key == "format":
             form = text
         elif key == "ignorestatus":
             ignore_status = _boolean(text)
         else:
-            raise InputError(f"invalid print field: {field}")
+            raise InputError(f"invalid print field: {in_line(field)}")
     if name == _BUILD:
         return None
     if not name:
-        raise InputError(f"invalid print value: {value}", hint="it begins with a method's name")
+        shown = in_line(value)
+        raise InputError(f"invalid print value: {shown}", hint="it begins with a method's name")
     return Call(name=method(name), format=form, ignore_status=ignore_status)
 
 
@@ -62,5 +64,6 @@ def _boolean(text: str) -> bool:
         return boolean(text)
     except ValueError as error:
         raise InputError(
-            f"invalid ignorestatus print value: {text}", hint="it is true or false"
+            f"invalid ignorestatus print value: {in_line(text)}: {error}",
+            hint="it is true or false",
         ) from error

@@ -10,8 +10,9 @@ from attrs import evolve
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, Output
 from dockyard.errors import InputError
 from dockyard.platforms import Platform
+from dockyard.quote import quoted
 
-_TYPE = re.compile(r"([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?")
+_TYPE = r"([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?"
 _ON_MANIFESTS = frozenset({"manifest", "manifest-descriptor"})
 _ON_INDEXES = frozenset({"index", "index-descriptor"})
 _ANNOTATED = frozenset({"image", "oci", "docker"})
@@ -31,7 +32,7 @@ def parse_annotations(values: Iterable[str]) -> dict[str, str]:
             continue
         name, equals, text = value.partition("=")
         if not equals:
-            raise _wrong(f'invalid annotation "{value}", expected key=value')
+            raise _wrong(f"invalid annotation {quoted(value)}, expected key=value")
         kinds, colon, key = name.partition(":")
         if not colon:
             found[f"annotation.{name}"] = text
@@ -66,21 +67,21 @@ def check_annotations(request: BuildRequest, features: NodeFeatures) -> None:
 
 
 def _place(text: str) -> str:
-    match = _TYPE.fullmatch(text)
+    match = re.fullmatch(_TYPE, text)
     if match is None:
         raise _wrong(
-            f'invalid annotation type "{text}", expected type and optional platform in square '
-            "brackets"
+            f"invalid annotation type {quoted(text)}, expected type and optional platform in "
+            "square brackets"
         )
     kind, platform = match[1], match[2]
     if kind not in _ON_MANIFESTS | _ON_INDEXES:
-        raise _wrong(f'unknown annotation type "{kind}"')
+        raise _wrong(f"unknown annotation type {quoted(kind)}")
     if not platform:
         return kind
     try:
         parsed = Platform.parse(platform)
     except InputError as error:
-        raise _wrong(f'invalid platform "{platform}": {error}') from error
+        raise _wrong(f"invalid platform {quoted(platform)}: {error}") from error
     return f"{kind}[{parsed}]" if kind in _ON_MANIFESTS else kind
 
 

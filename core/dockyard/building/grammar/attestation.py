@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dockyard.building.grammar.csvline import fields, line
 from dockyard.driver import BuildRequest, Feature, NodeFeatures, boolean
 from dockyard.errors import InputError, UnsupportedFeatureError
+from dockyard.quote import in_line
 
 NO_DEFAULT = "BUILDX_NO_DEFAULT_ATTESTATIONS"
 NO_ARTIFACT = "BUILDX_NO_DEFAULT_OCI_ARTIFACT"
@@ -31,10 +32,10 @@ def parse_attestations(
         InputError: A value does not follow the grammar.
     """
     found: dict[str, str] = {}
-    for value in (*values, _shorthand("provenance", provenance), _shorthand("sbom", sbom)):
-        if value:
-            kind, text = _parse(value)
-            found.setdefault(kind, text)
+    shorthands = (_shorthand("provenance", provenance), _shorthand("sbom", sbom))
+    for value in (*values, *filter(None, shorthands)):
+        kind, text = _parse(value)
+        found.setdefault(kind, text)
     return found
 
 
@@ -102,7 +103,7 @@ def _parse(value: str) -> tuple[str, str]:
     for field in fields(value):
         key, equals, text = field.partition("=")
         if not equals:
-            raise InputError(f"invalid value {field}")
+            raise InputError(f"invalid value {in_line(field)}")
         match key.lower().strip():
             case "type":
                 kind = text
@@ -121,7 +122,7 @@ def _disabled(text: str, field: str) -> bool:
     try:
         return boolean(text)
     except ValueError as error:
-        raise InputError(f"invalid value {field}: {error}") from error
+        raise InputError(f"invalid value {in_line(field)}: {error}") from error
 
 
 def _switched_on(variables: Mapping[str, str], name: str) -> bool:

@@ -7,18 +7,20 @@ from collections.abc import Iterable
 
 from dockyard.driver.request import SECRET_ATTRIBUTES
 from dockyard.errors import InputError
+from dockyard.quote import in_line
 
-_SECRETS = re.compile(
-    rf"\b({'|'.join(sorted(SECRET_ATTRIBUTES))})\s*=.*", re.IGNORECASE | re.DOTALL
-)
+_SECRETS = rf"\b({'|'.join(sorted(SECRET_ATTRIBUTES))})\s*=.*"
 
 
 def fields(value: str) -> list[str]:
     """Split one line into its fields.
 
     Raises:
-        InputError: A quote is not closed, or stands where none can.
+        InputError: There is nothing, or a quote is not closed, or stands where none can.
     """
+    value = value.removesuffix("\n").removesuffix("\r") if value.endswith("\n") else value
+    if not value:
+        raise InputError("EOF", hint="the value is empty")
     found: list[str] = []
     rest = value
     while True:
@@ -28,22 +30,34 @@ def fields(value: str) -> list[str]:
             end = rest.find(",")
             field, rest = (rest, "") if end < 0 else (rest[:end], rest[end:])
             if '"' in field:
-                raise InputError(
-                    f"invalid value {shown(value)!r}: a quote inside a field that does not begin "
-                    "with one"
-                )
+                before = len(value) - len(field) - len(rest) + field.index('"')
+                raise _misplaced(value, before, 'bare " in non-quoted-field')
         found.append(field)
         if not rest:
             return found
-        if not rest.startswith(","):
-            raise InputError(f"invalid value {shown(value)!r}: text after a closing quote")
         rest = rest[1:]
         if not rest:
             return [*found, ""]
 
 
-def pairs(value: str) -> list[tuple[str, str]]:
+def strings(value: str) -> list[str]:
+    """Split the value of a flag whose type is a list: what is wrong is wrong with the flag.
+
+    Raises:
+        ValueError: A quote is not closed, or stands where none can.
+    """
+    try:
+        return fields(value) if value else []
+    except InputError as error:
+        raise ValueError(error.message) from error
+
+
+def pairs(value: str, *, strip: bool = True) -> list[tuple[str, str]]:
     """Split one line into ``key=value`` fields, the keys in lower case.
+
+    Args:
+        value: The line.
+        strip: Whether blanks around a key do not count.
 
     Raises:
         InputError: A field has no ``=``.
@@ -52,28 +66,47 @@ def pairs(value: str) -> list[tuple[str, str]]:
     for field in fields(value):
         key, equals, text = field.partition("=")
         if not equals:
-            raise InputError(f"invalid value {shown(field)}")
-        found.append((key.strip().lower(), text))
+            raise InputError(f"invalid value {in_line(shown(field))}")
+        found.append(((key.strip() if strip else key).lower(), text))
     return found
 
 
 def shown(value: str) -> str:
     """Give a line as a message may show it: up to where it says a secret."""
-    return _SECRETS.sub(r"\1=***", value)
+    return re.sub(_SECRETS, r"\1=***", value, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _quoted(rest: str, value: str) -> tuple[str, str]:
+    """Give the field in quotes that a rest begins with, and what follows it."""
+    start = len(value) - len(rest)
     text = ""
     position = 1
     while True:
         end = rest.find('"', position)
         if end < 0:
-            raise InputError(f"invalid value {shown(value)!r}: a quote is not closed")
+            raise _misplaced(value, start + position, 'extraneous or missing " in quoted-field')
         text += rest[position:end]
-        if rest[end + 1 : end + 2] != '"':
+        after = rest[end + 1 : end + 2]
+        if after in {"", ","}:
             return text, rest[end + 1 :]
+        if after != '"':
+            raise _misplaced(value, start + end, 'extraneous or missing " in quoted-field')
         text += '"'
         position = end + 2
+
+
+def _misplaced(value: str, before: int, what: str) -> InputError:
+    """Say which quote is wrong.
+
+    Args:
+        value: The whole line.
+        before: How much of it is in order.
+        what: What is wrong.
+    """
+    column = len(value[:before].encode(errors="replace")) + 1
+    return InputError(
+        f"parse error on line 1, column {column}: {what}", hint=f"in the value {shown(value)!r}"
+    )
 
 
 def line(texts: Iterable[str]) -> str:

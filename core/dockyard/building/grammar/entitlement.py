@@ -11,6 +11,7 @@ from attrs import evolve
 from dockyard.building.grammar.csvline import fields
 from dockyard.driver import BuildRequest, Output
 from dockyard.errors import InputError
+from dockyard.quote import in_line, quoted
 
 LOCAL_DELETE = "buildx.local.delete"
 _PLAIN = frozenset({"network.host", "security.insecure"})
@@ -64,7 +65,7 @@ def _deleting(
     output: Output, outputs: Sequence[Output], allow: Sequence[str], here: Path, home: str
 ) -> Output:
     place = os.path.realpath(here / (output.dest or "."))
-    words = f'local output mode=delete for destination "{output.dest}"'
+    words = f"local output mode=delete for destination {quoted(output.dest or '')}"
     if place == "/":
         raise InputError(f"{words} would remove everything there is")
     usual = _is_inside(place, here) and not (home and _is_inside(home, place, itself=True))
@@ -76,7 +77,7 @@ def _deleting(
     for other in outputs:
         written = other is not output and other.dest not in {None, "-"}
         if written and _is_inside(here / str(other.dest), place, itself=True):
-            raise InputError(f'{words} would remove the output to "{other.dest}"')
+            raise InputError(f"{words} would remove the output to {quoted(str(other.dest))}")
     return evolve(output, dest=place)
 
 
@@ -96,7 +97,7 @@ def _checked(value: str) -> str:
     elif name == _DEVICE:
         _check_device(text)
     elif value not in _PLAIN:
-        raise InputError(f"unknown entitlement {value}")
+        raise InputError(f"unknown entitlement {in_line(value)}")
     return value
 
 
@@ -104,6 +105,6 @@ def _check_device(text: str) -> None:
     for field in fields(text)[1:] if text else []:
         key, equals, _ = field.partition("=")
         if not equals:
-            raise InputError(f'invalid device config "{field}"')
+            raise InputError(f"invalid device config {quoted(field)}")
         if key != "alias":
-            raise InputError(f'unknown device config key "{key}"')
+            raise InputError(f"unknown device config key {quoted(key)}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from dockyard.building.grammar.csvline import fields, pairs, shown
+from dockyard.building.grammar.number import byte_count, ulimit
 from dockyard.driver import CacheEntry
 from dockyard.errors import InputError
+from dockyard.quote import in_line, quoted
 
-_SIZE = r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kKmMgGtTpP])?[iI]?[bB]?"
-_ULIMITS = (
-    "core cpu data fsize locks memlock msgqueue nice nofile nproc "
-    "rss rtprio rttime sigpending stack"
-)
+_GATEWAY = "host-gateway"
 
 
 def parse_assignments(values: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
@@ -26,7 +23,7 @@ def parse_assignments(values: Iterable[str], variables: Mapping[str, str]) -> di
     for value in values:
         key, equals, text = value.partition("=")
         if not key:
-            raise InputError(f'invalid key-value pair "{value}": empty key')
+            raise InputError(f"invalid key-value pair {quoted(value)}: empty key")
         if equals:
             found[key] = text
         elif key in variables:
@@ -44,7 +41,7 @@ def parse_labels(values: Iterable[str]) -> dict[str, str]:
     for value in values:
         key, _, text = value.partition("=")
         if not key:
-            raise InputError(f'invalid key-value pair "{value}": empty key')
+            raise InputError(f"invalid key-value pair {quoted(value)}: empty key")
         found[key] = text
     return found
 
@@ -55,86 +52,66 @@ def parse_size(value: str, flag: str) -> int:
     Raises:
         InputError: It is no size.
     """
-    size = byte_count(value.strip())
-    if size is None:
-        raise InputError(
-            f'invalid argument "{value}" for "--{flag}" flag: invalid size: \'{value}\''
-        )
-    return size
+    try:
+        return byte_count(value)
+    except ValueError as error:
+        raise _argument(value, flag, error) from error
 
 
-def byte_count(text: str) -> int | None:
-    """Turn a size such as ``64m`` into bytes, None when it is no size."""
-    match = re.fullmatch(_SIZE, text)
-    if match is None:
-        return None
-    power = " kmgtp".index((match[2] or " ").lower())
-    return int(float(match[1]) * 1024**power)
+def parse_ulimits(values: Iterable[str]) -> tuple[str, ...]:
+    """Check limits, each ``name=soft[:hard]``, and give them with both limits and by name.
 
-
-def parse_ulimit(value: str) -> str:
-    """Check one ``type=soft[:hard]`` and give it with both limits.
+    Of one name the last counts.
 
     Raises:
-        InputError: The type is unknown, or a limit is no number, or soft is above hard.
+        InputError: The name is unknown, or a limit is no number, or soft is above hard.
     """
-    wrong = InputError(
-        f'invalid argument "{value}" for "--ulimit" flag: invalid ulimit argument: {value}'
-    )
-    name, equals, limits = value.partition("=")
-    if not equals:
-        raise wrong
-    if name not in _ULIMITS.split(" "):
-        raise InputError(
-            f'invalid argument "{value}" for "--ulimit" flag: invalid ulimit type: {name}'
-        )
-    parts = limits.split(":")
-    try:
-        soft, hard = int(parts[0]), int(parts[-1])
-    except ValueError as error:
-        raise wrong from error
-    if len(parts) > 2:
-        raise wrong
-    if hard != -1 and (soft == -1 or soft > hard):
-        raise InputError(
-            f'invalid argument "{value}" for "--ulimit" flag: ulimit soft limit must be less than '
-            f"or equal to hard limit: {soft} > {hard}"
-        )
-    return f"{name}={soft}:{hard}"
+    found = {}
+    for value in values:
+        try:
+            limit = ulimit(value)
+        except ValueError as error:
+            raise _argument(value, "ulimit", error) from error
+        found[limit.partition("=")[0]] = limit
+    return tuple(found[name] for name in sorted(found))
 
 
 def parse_add_host(value: str) -> list[tuple[str, str]]:
-    """Turn ``host:ip`` or ``host=ip`` into pairs of host and address.
+    """Turn ``host:ip`` or ``host=ip[,ip]`` into pairs of host and address.
 
-    After a comma comes another address of that host, or another host with its own.
+    What makes no sense stays as it is, with no address: :func:`check_hosts` refuses it.
+    """
+    host, _, addresses = value.partition("=" if "=" in value else ":")
+    found = [(host, _bare(address)) for address in addresses.split(",")]
+    if host and (addresses == _GATEWAY or all(_is_address(address) for _, address in found)):
+        return found
+    return [(value, "")]
+
+
+def check_hosts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Make sure that there is a host and an address in each pair.
 
     Raises:
-        InputError: It has no host, or an address is none.
+        InputError: One is missing, or the address is none.
     """
-    found: list[tuple[str, str]] = []
-    for part in value.split(","):
-        if found and (_is_address(part) or not re.search("[:=]", part)):
-            found.append((found[-1][0], _address(part, value)))
-            continue
-        host, _, address = part.partition("=" if "=" in part else ":")
-        if not host or not address:
-            raise InputError(f"invalid host {value}")
-        found.append((host, _address(address, value)))
-    return found
+    for host, address in pairs:
+        if not address:
+            raise InputError(f"invalid host {in_line(host)}", hint="it is NAME=IP or NAME:IP")
+        if not host or (address != _GATEWAY and not _is_address(address)):
+            raise InputError(f"invalid host {in_line(host)}:{in_line(address)}")
 
 
-def parse_network(value: str) -> str:
+def check_network(mode: str) -> None:
     """Check the value of ``--network``.
 
     Raises:
         InputError: BuildKit has no such mode.
     """
-    if value not in {"", "default", "none", "host"}:
+    if mode not in {"", "default", "none", "host"}:
         raise InputError(
-            f'network mode "{value}" not supported by buildkit - you can define a custom network '
-            "for your builder using the network driver-opt in buildx create"
+            f"network mode {quoted(mode)} not supported by buildkit - you can define a custom "
+            "network for your builder using the network driver-opt in buildx create"
         )
-    return value
 
 
 def parse_cache(values: Iterable[str]) -> tuple[CacheEntry, ...]:
@@ -145,34 +122,37 @@ def parse_cache(values: Iterable[str]) -> tuple[CacheEntry, ...]:
     """
     entries = []
     for value in filter(None, values):
-        record = fields(value)
-        if not any("=" in field for field in record):
-            entries += [CacheEntry(type="registry", attributes={"ref": ref}) for ref in record]
+        if "=" not in value:
+            entries += [_registry(field) for field in fields(value)]
             continue
-        attributes = dict(pairs(value))
+        attributes = dict(pairs(value, strip=False))
         kind = attributes.pop("type", "")
         if not kind:
-            raise InputError(f'type required for "{shown(value)}"')
+            raise InputError(f"type required for {quoted(shown(value))}")
         entries.append(CacheEntry(type=kind, attributes=attributes))
     return tuple(entries)
 
 
-def _address(text: str, value: str) -> str:
-    if text == "host-gateway":
-        return text
-    if not _is_address(text):
-        raise InputError(f"invalid host {value}", hint=f"{text} is not an IP address")
-    return _bare(text)
+def _registry(reference: str) -> CacheEntry:
+    """Give what a bare reference stands for; one in quotes may have quotes itself."""
+    first, *more = fields(reference)
+    if more:
+        raise InputError(f"invalid value {in_line(first)}")
+    return CacheEntry(type="registry", attributes={"ref": first})
+
+
+def _argument(value: str, flag: str, error: ValueError) -> InputError:
+    return InputError(f'invalid argument {quoted(value)} for "--{flag}" flag: {error}')
 
 
 def _is_address(text: str) -> bool:
     import ipaddress
 
     try:
-        ipaddress.ip_address(_bare(text))
+        ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def _bare(text: str) -> str:

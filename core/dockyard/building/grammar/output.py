@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attrs import evolve
 
 from dockyard.building.grammar.csvline import fields, pairs
-from dockyard.building.inputs.place import DIRECTORY, MISSING, NO_DIRECTORY, state
 from dockyard.driver import Output
 from dockyard.errors import InputError
+from dockyard.fsutil.name import reason
+from dockyard.quote import in_line, quoted
 
 _STREAMED = frozenset({"tar", "oci", "docker"})
 _LAYOUTS = frozenset({"oci", "docker"})
@@ -24,7 +26,7 @@ def parse_output(value: str) -> Output:
         InputError: It does not follow the grammar.
     """
     record = fields(value)
-    if len(record) == 1 and not record[0].startswith("type="):
+    if record == [value] and not value.startswith("type="):
         if record[0] == "-":
             return Output(type="tar", dest="-")
         return Output(type="local", dest=record[0])
@@ -40,18 +42,26 @@ def parse_output(value: str) -> Output:
     return Output(type=kind, attributes=attributes, dest=dest)
 
 
-def parse_outputs(values: Iterable[str], *, push: bool, load: bool) -> tuple[Output, ...]:
+def parse_outputs(
+    values: Iterable[str], *, push: bool = False, load: bool = False
+) -> tuple[Output, ...]:
     """Turn all of ``-o``, ``--push`` and ``--load`` into outputs. An empty ``-o`` asks for nothing.
 
     Raises:
         InputError: A value does not follow the grammar.
     """
     outputs = [parse_output(value) for value in values if value]
+    return with_shorthands(outputs, push=push, load=load)
+
+
+def with_shorthands(outputs: Sequence[Output], *, push: bool, load: bool) -> tuple[Output, ...]:
+    """Give the outputs, changed and complemented as ``--push`` and ``--load`` ask for it."""
+    found = list(outputs)
     if push:
-        outputs = _with_push(outputs)
-    if load and not any(output.is_load for output in outputs):
-        outputs.append(Output(type="docker"))
-    return tuple(outputs)
+        found = _with_push(found)
+    if load and not any(output.is_load for output in found):
+        found.append(Output(type="docker"))
+    return tuple(found)
 
 
 def check_outputs(
@@ -109,15 +119,15 @@ def _checked(output: Output, working_directory: Path) -> Output:
     if output.type not in _STREAMED or not output.dest or output.dest == "-":
         return output
     path = working_directory / output.dest
-    if state(path) == DIRECTORY:
-        raise InputError(f"destination file {output.dest} is a directory")
+    if _is_directory(path, output.dest, "file"):
+        raise InputError(f"destination file {in_line(output.dest)} is a directory")
     return evolve(output, dest=str(path))
 
 
 def _check_mode(output: Output) -> None:
     mode = output.attributes.get("mode", "")
     if not output.deletes and mode.strip().lower() not in {"", "copy"}:
-        raise InputError(f'invalid local exporter mode "{mode}"')
+        raise InputError(f"invalid local exporter mode {quoted(mode)}")
 
 
 def _checked_directory(output: Output, working_directory: Path) -> Output:
@@ -126,9 +136,19 @@ def _checked_directory(output: Output, working_directory: Path) -> Output:
     if output.dest == "-":
         raise InputError(f"dest cannot be stdout for {output.type} exporter")
     path = working_directory / output.dest
-    found = state(path)
-    if found == NO_DIRECTORY:
-        raise InputError(f"destination directory {output.dest} is a file")
-    if found not in {DIRECTORY, MISSING}:
-        raise InputError(f"destination directory {output.dest} {found}")
+    if _is_directory(path, output.dest, "directory") is False:
+        raise InputError(f"destination directory {in_line(output.dest)} is a file")
     return evolve(output, dest=str(path))
+
+
+def _is_directory(path: Path, dest: str, wanted: str) -> bool | None:
+    """Say what is there; None is nothing."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        shown = in_line(dest)
+        raise InputError(
+            f"invalid destination {wanted}: {shown}: stat {shown}: {reason(error)}"
+        ) from error

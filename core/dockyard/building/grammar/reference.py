@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from dockyard.errors import InputError
+from dockyard.quote import in_line, quoted
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
@@ -25,20 +26,14 @@ def check_tag(tag: str) -> str:
         InputError: It is none.
     """
     match = re.fullmatch(_REFERENCE, tag)
+    if match is None and not tag:
+        raise _no_tag(tag, "repository name must have at least one component")
+    if match is None and re.fullmatch(_REFERENCE, tag.lower()):
+        raise _no_tag(tag, "repository name must be lowercase")
     if match is None:
-        if re.fullmatch(_REFERENCE, tag.lower()):
-            raise InputError(
-                f'invalid tag "{tag}": repository name must be lowercase',
-            )
-        raise InputError(f'invalid tag "{tag}": invalid reference format')
+        raise _no_tag(tag, "invalid reference format")
     if len(match["name"]) > 255:
-        raise InputError(
-            f'invalid tag "{tag}": repository name must not be more than 255 characters'
-        )
-    if re.fullmatch(_HEX, tag):
-        raise InputError(
-            f'invalid tag "{tag}": cannot specify 64-byte hexadecimal strings as a repository name'
-        )
+        raise _no_tag(tag, "repository name must not be more than 255 characters")
     return tag
 
 
@@ -64,7 +59,7 @@ def familiar_name(name: str) -> str:
     if match is None or match["domain"] != domain:
         repository = re.split("[:@]", path, maxsplit=1)[0]
         if repository != repository.lower():
-            why = f": repository name ({repository}) must be lowercase"
+            why = f": repository name ({in_line(repository)}) must be lowercase"
             raise InputError(f"invalid reference format{why}")
         raise InputError("invalid reference format")
     if len(match["name"]) > 255:
@@ -73,3 +68,7 @@ def familiar_name(name: str) -> str:
         short = path.removeprefix("library/")
         return (path if "/" in short else short).removesuffix(":latest")
     return f"{domain}/{path}".removesuffix(":latest")
+
+
+def _no_tag(tag: str, why: str) -> InputError:
+    return InputError(f"invalid tag {quoted(tag)}: {why}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
-from dockyard.building.grammar.option import byte_count
+from dockyard.building.grammar.number import byte_count, integer
 from dockyard.errors import InputError
+from dockyard.quote import quoted
 
 CAPABILITY = "exec.meta.linux.resources"
 """What a daemon calls its ability to limit steps."""
@@ -33,13 +33,18 @@ def parse_resources(values: Iterable[str]) -> dict[str, str]:
     for value in values:
         name, equals, text = value.partition("=")
         if not equals:
-            raise InputError(f'invalid resource "{value}", expected key=value')
+            raise InputError(f"invalid resource {quoted(value)}, expected key=value")
         name, text = name.strip(), text.strip()
         if name not in _ATTRIBUTES:
             raise InputError(
-                f'unknown resource "{name}"', hint=f"the resources are {', '.join(NAMES)}"
+                f"unknown resource {quoted(name)}", hint=f"the resources are {', '.join(NAMES)}"
             )
-        found[name] = _parsed(name, text)
+        try:
+            found[name] = _parsed(name, text)
+        except ValueError as error:
+            raise InputError(
+                f"invalid value {quoted(text)} for resource {name}: {error}"
+            ) from error
     return found
 
 
@@ -59,15 +64,4 @@ def _parsed(name: str, text: str) -> str:
         return text
     if name == "memory-swap" and text == "-1":
         return text  # no limit
-    if name.startswith("memory"):
-        size = byte_count(text)
-        if size is None:
-            raise _wrong(name, text, f"invalid size: '{text}'")
-        return str(size)
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise _wrong(name, text, f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return str(int(text))
-
-
-def _wrong(name: str, text: str, why: str) -> InputError:
-    return InputError(f'invalid value "{text}" for resource {name}: {why}')
+    return str(byte_count(text) if name.startswith("memory") else integer(text))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dockyard.building.grammar.csvline import fields
 from dockyard.errors import InputError
+from dockyard.quote import in_line, quoted
 
 _ALIASES = {"source": "src"}
 
@@ -48,17 +49,17 @@ def _parse(value: str) -> _Spec:
     try:
         record = fields(value)
     except InputError as error:
-        raise InputError(f"failed to parse csv secret: {error}") from error
+        raise InputError(f"failed to parse csv secret: {error}", hint=error.hint) from error
     for field in record:
         key, equals, text = field.partition("=")
         key = key.lower()
         key = _ALIASES.get(key, key)
         if not equals:
-            raise InputError(f"invalid field '{field}' must be a key=value pair")
+            raise InputError(f"invalid field '{in_line(field)}' must be a key=value pair")
         if key not in spec._fields:
-            raise InputError(f"unexpected key '{key}' in '{field}'")
+            raise InputError(f"unexpected key '{in_line(key)}' in '{in_line(field)}'")
         if key == "type" and text not in {"file", "env"}:
-            raise InputError(f'unsupported secret type "{text}"')
+            raise InputError(f"unsupported secret type {quoted(text)}")
         spec = spec._replace(**{key: text})
     if spec.type == "env" and not spec.env:
         spec = spec._replace(env=spec.src, src="")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from attrs import evolve
+
 from dockyard.building.inputs.named import NamedContexts, open_build_contexts
 from dockyard.building.inputs.policy import CAPABILITY, VARIABLE
 from dockyard.building.need import Capabilities, Need, require
@@ -13,6 +15,7 @@ from dockyard.config import Environment
 from dockyard.driver import BuildRequest
 from dockyard.session.secrets import Secrets
 from dockyard.session.service import Attachable
+from dockyard.session.ssh_absence import NoSshAgents
 
 if TYPE_CHECKING:
     from dockyard.building.inputs.policy import Policy
@@ -29,7 +32,6 @@ class Inputs(NamedTuple):
     request: BuildRequest
     contexts: NamedContexts
     agents: Mapping[str, Agent]
-    source_policy: Policy | None = None
 
     def attachables(self, warn: Warn) -> list[Attachable]:
         """Make the services of a session that give the daemon what it may ask for.
@@ -43,6 +45,8 @@ class Inputs(NamedTuple):
             from dockyard.session.ssh import SshAgents
 
             services.append(SshAgents(self.agents, warn=warn))
+        else:
+            services.append(NoSshAgents())
         return services
 
     def check(self, capabilities: Capabilities, driver: str) -> None:
@@ -60,27 +64,57 @@ class Inputs(NamedTuple):
     def _needs(self) -> Iterator[Need]:
         if self.contexts.layouts:
             yield Need("contexts in OCI layout are", _LAYOUTS, "v0.11")
-        if self.source_policy is not None:
+        if self.request.source_policy is not None:
             yield Need("a source policy is", CAPABILITY, "v0.11")
 
 
-def open_inputs(request: BuildRequest, environment: Environment) -> Inputs:
+def open_inputs(request: BuildRequest) -> Inputs:
     """Find the inputs of a request.
+
+    Raises:
+        InputError: One cannot be used, or is not there.
+    """
+    agents = open_services(request)
+    contexts = open_build_contexts(request.build_contexts, Path(request.working_directory))
+    return Inputs(request, contexts, agents)
+
+
+def open_services(request: BuildRequest) -> Mapping[str, Agent]:
+    """Make sure that the secrets can be used, and get the ssh agents ready.
 
     Raises:
         InputError: One cannot be used, or is not there.
     """
     here = Path(request.working_directory)
     Secrets(request.secrets, here)  # checks them
-    agents: Mapping[str, Agent] = {}
-    if request.ssh:
-        from dockyard.session.ssh import open_agents
+    if not request.ssh:
+        return {}
+    from dockyard.session.ssh import open_agents
 
-        agents = open_agents(request.ssh, here)
+    return open_agents(request.ssh, here)
+
+
+def with_source_policy(request: BuildRequest, environment: Environment) -> BuildRequest:
+    """Give the request the rules for sources that the environment names, unless it has some.
+
+    Raises:
+        InputError: They cannot be read, or make no sense.
+    """
+    if request.source_policy is not None:  # a pipe gives them only once
+        return request
+    policy = open_source_policy(environment)
+    return request if policy is None else evolve(request, source_policy=policy)
+
+
+def open_source_policy(environment: Environment) -> Policy | None:
+    """Read the rules for sources that the environment names.
+
+    Raises:
+        InputError: They cannot be read, or make no sense.
+    """
     policy = environment.get(VARIABLE)
-    source_policy = None
-    if policy:
-        from dockyard.building.inputs.policy import read_source_policy
+    if not policy:
+        return None
+    from dockyard.building.inputs.policy import read_source_policy
 
-        source_policy = read_source_policy(environment.working_directory / policy)
-    return Inputs(request, open_build_contexts(request.build_contexts, here), agents, source_policy)
+    return read_source_policy(environment.working_directory, policy)

@@ -13,6 +13,7 @@ from dockyard.building.inputs.source import GIT, REMOTE, check_ignore_file
 from dockyard.buildkit.request import new_id
 from dockyard.errors import ContextError, InputError
 from dockyard.fsutil.name import reason
+from dockyard.quote import in_line, quoted
 
 if TYPE_CHECKING:
     from dockyard.session.oci_layout import OciLayout
@@ -77,7 +78,7 @@ def parse_build_contexts(values: Iterable[str] | Mapping[str, str]) -> dict[str,
         try:
             found[familiar_name(name)] = value
         except InputError as error:
-            raise InputError(f"invalid context name {name}: {error}") from error
+            raise InputError(f"invalid context name {in_line(name)}: {error}") from error
     return found
 
 
@@ -103,7 +104,7 @@ def open_build_contexts(contexts: Mapping[str, str], here: Path) -> NamedContext
                 caps.add(_QUERY)
         elif value.startswith(_TARGET):
             raise InputError(
-                f"failed to find target {value.removeprefix(_TARGET)} for context {name}",
+                f"failed to find target {in_line(value.removeprefix(_TARGET))} for context {name}",
                 hint="only bake knows other targets",
             )
         elif value.startswith(_LAYOUT):
@@ -133,7 +134,7 @@ def join_caps(*attributes: Mapping[str, str]) -> dict[str, str]:
 def _split(value: str) -> tuple[str, str]:
     name, equals, text = value.partition("=")
     if not equals:
-        raise InputError(f"invalid context value: {value}, expected key=value")
+        raise InputError(f"invalid context value: {in_line(value)}, expected key=value")
     return name, text
 
 
@@ -154,9 +155,9 @@ def _directory(name: str, value: str, here: Path) -> Path:
         except (OSError, ValueError) as error:
             why = reason(error)
         else:
-            shown = f"{{{value} <nil>}}"
+            shown = f"{{{in_line(value)} <nil>}}"
             raise ContextError(f"failed to get build context path {shown}: not a directory")
-    raise ContextError(f"failed to get build context {name}: stat {value}: {why}")
+    raise ContextError(f"failed to get build context {name}: stat {in_line(value)}: {why}")
 
 
 def _layout(value: str, here: Path, store: str) -> tuple[str, OciLayout]:
@@ -166,7 +167,7 @@ def _layout(value: str, here: Path, store: str) -> tuple[str, OciLayout]:
     if "\0" in value:
         raise _unresolved(value, "there is no such path")
     reference = LayoutReference.parse(value)
-    layout = ReadOnlyLayout(here / reference.path)
+    layout = ReadOnlyLayout(here / reference.path, reference.path)
     digest = reference.digest or _digest(layout, reference.tag, value)
     tag = f":{reference.tag}" if reference.tag else ""
     return f"{_LAYOUT}{store}{tag}@{digest}", layout
@@ -190,7 +191,7 @@ def _digest(layout: OciLayout, tag: str, value: str) -> str:
 
 
 def _unresolved(value: str, why: str) -> ContextError:
-    return ContextError(f'oci-layout reference "{value}" could not be resolved: {why}')
+    return ContextError(f"oci-layout reference {quoted(value)} could not be resolved: {why}")
 
 
 def _cut(text: str, mark: str, pattern: str) -> tuple[str, str]:

@@ -7,18 +7,23 @@ nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dockyard.errors import InputError
 from dockyard.fsutil.name import reason
+from dockyard.quote import in_line, quoted
 
 VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 CAPABILITY = "source.policy"
 
 _MOST = 4 << 20
 """Bytes of a policy."""
+_PATIENCE = 30.0
+"""Seconds to wait for a policy that comes through a pipe."""
 _ACTIONS = ("ALLOW", "DENY", "CONVERT")
 _MATCHES = ("WILDCARD", "EXACT", "REGEX")
 _CONDITIONS = ("EQUAL", "NOTEQUAL", "MATCHES")
@@ -28,23 +33,28 @@ Policy = Mapping[str, Any]
 _Read = Callable[[Any, str], Any]
 
 
-def read_source_policy(path: Path) -> Policy:
+def read_source_policy(here: Path, name: str, *, patience: float = _PATIENCE) -> Policy:
     """Read a policy: JSON, or the message itself as protobuf writes it.
+
+    Args:
+        here: What a relative path is relative to.
+        name: The file, as a person said it; a pipe can be read once.
+        patience: Seconds to wait for what comes through a pipe.
 
     Raises:
         InputError: It cannot be read, or makes no sense.
     """
-    data = _content(path)
+    data = _content(here / name, in_line(name), patience)
     import json
 
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
-        return _decoded(data, path)
+        return _decoded(data, name)
     try:
         policy: Policy = _policy(values, "the policy")
     except _WrongError as error:
-        raise InputError(f"failed to parse source policy {path}: {error}") from error
+        raise _senseless(name, str(error)) from error
     return policy
 
 
@@ -52,31 +62,53 @@ class _WrongError(Exception):
     """Something in the policy is not what it has to be."""
 
 
-def _content(path: Path) -> bytes:
+def _senseless(name: str, why: str) -> InputError:
+    shown = in_line(name)
+    return InputError(f"failed to parse source policy: {why}", hint=f"the file is {shown}")
+
+
+def _content(path: Path, shown: str, patience: float) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(_MOST + 1) or b""
-    except OSError as error:
-        message = f"failed to read policy file: open {path}: {reason(error)}"
+        try:
+            data = b"".join(_pieces(descriptor, shown, time.monotonic() + patience))
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        verb = "read" if isinstance(error, IsADirectoryError) else "open"
+        message = f"failed to read policy file: {verb} {shown}: {reason(error)}"
         raise InputError(message) from error
     if len(data) > _MOST:
-        raise InputError(f"failed to read policy file: {path} is longer than {_MOST >> 20} MiB")
+        raise InputError(f"failed to read policy file: {shown} is longer than {_MOST >> 20} MiB")
     return data
 
 
-def _decoded(data: bytes, path: Path) -> Policy:
+def _pieces(descriptor: int, shown: str, deadline: float) -> Iterator[bytes]:
+    """Read to the end, or a little more than is allowed."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    room = _MOST + 1
+    while room > 0:
+        # Also a pipe that nobody has opened for writing yet is waited for.
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            raise InputError(f"failed to read policy file: nothing comes from {shown}")
+        piece = os.read(descriptor, room)
+        if not piece:
+            return
+        room -= len(piece)
+        yield piece
+
+
+def _decoded(data: bytes, name: str) -> Policy:
     from dockyard.wire.codec import CodecError, decode
     from dockyard.wire.messages import POLICY
 
     try:
         policy = decode(POLICY, data)
     except CodecError as error:
-        raise InputError(
-            f"failed to parse source policy {path}: it is neither JSON nor protobuf"
-        ) from error
+        raise _senseless(name, "it is neither JSON nor protobuf") from error
     if not policy.get("rules"):
-        raise InputError(f"failed to parse source policy {path}: it has no rules")
+        raise _senseless(name, "it has no rules")
     return policy
 
 
@@ -93,7 +125,7 @@ def _object(**readers: _Read) -> _Read:
         for key, inner in value.items():
             name = "match_type" if key == "matchType" else key.lower()
             if name not in readers:
-                raise _WrongError(f'{where} has an unknown key "{key}"')
+                raise _WrongError(f"{where} has an unknown key {quoted(key)}")
             if inner is not None:
                 found[name] = readers[name](inner, f"{name} of {where}")
         return found

@@ -15,7 +15,8 @@ from dockyard.building.inputs.place import MISSING, is_directory, is_fifo, state
 from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest
 from dockyard.errors import ContextError, InputError
-from dockyard.fsutil.name import display, reason
+from dockyard.fsutil.name import reason
+from dockyard.quote import quoted
 from dockyard.session.reader import read_pieces
 
 _HEAD = 1024
@@ -85,14 +86,29 @@ def open_source(request: BuildRequest, fetch: Fetch, cancel: Cancellation) -> So
                 "invalid argument: can't use stdin for both build context and dockerfile"
             )
         return _from_stdin(request, ways)
-    working_directory = Path(request.working_directory)
-    directory = working_directory / request.build_context
+    check_context(request)
+    directory = Path(request.working_directory) / request.build_context
     if is_directory(directory):
         return _from_directory(request, directory, ways)
+    return _from_remote(request, ways)
+
+
+def check_context(request: BuildRequest) -> None:
+    """Make sure that a context in a directory is there.
+
+    Raises:
+        ContextError: It is not.
+    """
+    directory = Path(request.working_directory) / request.build_context
+    if request.build_context in {"", "-"} or is_directory(directory):
+        return
     if re.match(REMOTE, request.build_context):
-        return _from_remote(request, ways)
-    shown = display(request.build_context)
-    raise ContextError(f"unable to prepare context: path {shown} {state(directory)}")
+        return
+    found = state(directory)
+    raise ContextError(
+        f"unable to prepare context: path {quoted(request.build_context)} not found",
+        hint=None if found == MISSING else f"it {found}",
+    )
 
 
 def is_archive(head: bytes) -> bool:

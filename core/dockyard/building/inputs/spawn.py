@@ -44,7 +44,9 @@ def find_program(name: str, variables: Mapping[str, str]) -> str:
 def run_program(
     command: Sequence[str], variables: Mapping[str, str], stop: Cancellation, deadline: float
 ) -> Ended:
-    """Run a program to its end; it has nothing to read.
+    """Run a program to its end; it has nothing to read, and no terminal.
+
+    Where it is ended, all that it started ends with it.
 
     Args:
         command: The program's path, and its arguments.
@@ -61,7 +63,9 @@ def run_program(
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         ]
         actions += [(os.POSIX_SPAWN_DUP2, pipe[1], number) for number, pipe in enumerate(pipes, 1)]
-        process = os.posix_spawn(command[0], list(command), variables, file_actions=actions)
+        process = os.posix_spawn(
+            command[0], list(command), variables, file_actions=actions, setsid=True
+        )
     except BaseException:
         for pipe in pipes:
             os.close(pipe[0])
@@ -74,7 +78,7 @@ def run_program(
         out, errors, ended = _read([pipe[0] for pipe in pipes], stop, deadline)
     finally:
         if not ended:
-            os.kill(process, _KILL)
+            os.killpg(process, _KILL)
         for pipe in pipes:
             os.close(pipe[0])
         code = _wait(process, stop, deadline)
@@ -87,7 +91,7 @@ def _wait(process: int, stop: Cancellation, deadline: float) -> int:
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if not found and (stop.canceled or monotonic() >= deadline):
-            os.kill(process, _KILL)
+            os.killpg(process, _KILL)
             found, status = os.waitpid(process, 0)
         if found:
             return os.waitstatus_to_exitcode(status)

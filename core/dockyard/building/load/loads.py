@@ -13,8 +13,15 @@ from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest, BuildResult, Image, LoadResult, Progress
 from dockyard.engine.context import DockerContexts
 from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.errors import DockyardError, EngineError, EngineUnreachableError
+from dockyard.errors import (
+    BuilderNotFoundError,
+    DockyardError,
+    EngineError,
+    EngineUnreachableError,
+    InputError,
+)
 from dockyard.events import StatusUpdate
+from dockyard.quote import in_line
 
 if TYPE_CHECKING:
     from dockyard.buildkit.client import Client
@@ -32,9 +39,19 @@ class Engines(NamedTuple):
     load: Load
 
     def of(self, export: Export) -> EngineEndpoint:
-        """Give the engine that an export is for."""
+        """Give the engine that an export is for.
+
+        Raises:
+            InputError: There is no such docker context.
+        """
         name = export.output.attributes.get("context", "")
-        return self.contexts.get(name) if name else self.contexts.current()
+        if not name:
+            return self.contexts.current()
+        try:
+            return self.contexts.get(name)
+        except BuilderNotFoundError as error:
+            message = f"unable to parse docker host `{in_line(name)}`"
+            raise InputError(message, hint=error.hint) from error
 
     def has_containerd(self, export: Export, cancel: Cancellation) -> bool | None:
         """Say whether that engine has containerd's image store; None when it does not tell.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from dockyard.errors import (
     InputError,
     ProtocolError,
 )
-from dockyard.fsutil.name import reason
+from dockyard.quote import in_line
 
 if TYPE_CHECKING:
     from dockyard.builder.builder import Builder
     from dockyard.building.call.grammar import Call
+    from dockyard.building.request import BuildOptions
     from dockyard.building.workbench import Workbench
     from dockyard.driver import BuildRequest, BuildResult
 
@@ -40,7 +41,13 @@ _MESSAGE = "frontend.result.inlinemessage"
 
 
 def _flags(parser: CommandParser) -> None:
-    parser.texts("add-host", help='Add a custom host-to-IP mapping (format: "host:ip")')
+    from dockyard.building.grammar.csvline import strings
+    from dockyard.building.grammar.number import byte_count, ulimit
+    from dockyard.building.grammar.resource import NAMES
+
+    parser.texts(
+        "add-host", parse=strings, help='Add a custom host-to-IP mapping (format: "host:ip")'
+    )
     parser.texts(
         "allow",
         help='Allow extra privileged entitlement (e.g., "network.host", "security.insecure", '
@@ -66,10 +73,10 @@ def _flags(parser: CommandParser) -> None:
     parser.text("metadata-file", help="Write build result metadata to a file")
     parser.text("network", help="Set the networking mode for the RUN instructions")
     parser.switch("no-cache", help="Do not use cache when building the image")
-    parser.texts("no-cache-filter", csv=True, help="Do not cache specified stages")
+    parser.texts("no-cache-filter", help="Do not cache specified stages")
     parser.texts("output", short="o", help='Output destination (format: "type=local,dest=path")')
-    parser.texts("platform", csv=True, help="Set target platform for build")
-    parser.texts("policy", help='Policy configuration (format: "disabled=true")')
+    parser.texts("platform", help="Set target platform for build")
+    parser.texts("policy", help='Policy configuration (format: "filename=path[,strict=true]")')
     parser.text(
         "progress",
         default="auto",
@@ -87,7 +94,9 @@ def _flags(parser: CommandParser) -> None:
     parser.texts(
         "secret", help='Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'
     )
-    parser.text("shm-size", value="bytes", help="Shared memory size for build containers")
+    parser.text(
+        "shm-size", value="bytes", parse=byte_count, help="Shared memory size for build containers"
+    )
     parser.texts(
         "ssh",
         help="SSH agent socket or keys to expose to the build "
@@ -95,12 +104,10 @@ def _flags(parser: CommandParser) -> None:
     )
     parser.texts("tag", short="t", help='Image identifier (format: "[registry/]repository[:tag]")')
     parser.text("target", help="Set the target build stage to build")
-    parser.texts("ulimit", value="ulimit", help="Ulimit options")
-    from dockyard.building.grammar.resource import NAMES
-
+    parser.texts("ulimit", value="ulimit", parse=ulimit, help="Ulimit options")
     for name in NAMES:
         short = _LEGACY_SHORTS.get(name, "")
-        parser.text(name, short=short, help="Shorthand for --resource", hidden=True)
+        parser.texts(name, short=short, help="Shorthand for --resource", hidden=True)
     for name in _IGNORED_LEGACY:
         parser.switch(name, help="Accepted and without effect", hidden=True)
     parser.text("isolation", help="Accepted and without effect", hidden=True)
@@ -110,26 +117,25 @@ def _flags(parser: CommandParser) -> None:
 
 
 def _run(invocation: Invocation, options: Options) -> int:
-    mode = _progress_mode(options)
     _warn_of_legacy(invocation, options)
-    call = _call(options)
-    request = _request(invocation, options)
-    if call is not None:
-        from dockyard.building.call.lead import as_call
+    given = _given(invocation, options)
+    request, call = _read(invocation, options, given)
+    here = Path(request.working_directory)
+    if options.iidfile:
+        from dockyard.cli.result_file import remove_image_id
 
-        request = as_call(request, call.name)
-    iidfile = _empty_iidfile(options, request)
+        remove_image_id(here, options.iidfile)
     from dockyard.building.run import open_builder, sticky_key
     from dockyard.building.workbench import Workbench
 
     workbench = Workbench.of(invocation.environment, invocation.manager)
     builder = open_builder(workbench, invocation.builder, sticky_key=sticky_key(request))
-    try:
+    mode = _progress_mode(invocation, options)
+    with _prefixing(), _telling_programs(invocation, mode):
+        request = _fit(invocation, given, request, call)
         result = _build(invocation, workbench, builder, request, mode)
-        _write_files(invocation, iidfile, options.metadata_file, result)
-    except DockyardError as error:
-        _tell_programs(invocation, mode, error)
-        raise _prefixed(error) from error
+    with _telling_programs(invocation, mode):
+        _write_files(invocation, options, here, result)
     if call is not None:
         from dockyard.cli.call import show_call
 
@@ -147,44 +153,45 @@ COMMAND = Command(usage="[OPTIONS] PATH | URL | -", arguments=(1, 1), flags=_fla
 # --- before ---------------------------------------------------------------------------------
 
 
-def _progress_mode(options: Options) -> str:
-    from dockyard.progress import MODES
+def _progress_mode(invocation: Invocation, options: Options) -> str:
+    from dockyard.progress import resolve_mode
 
-    mode: str = options.progress or "auto"
-    if mode not in MODES:
-        raise InputError(f"invalid progress mode {mode}", hint=f"the modes are {', '.join(MODES)}")
+    mode: str = options.progress
     if options.quiet:
-        if mode not in {"auto", "quiet"}:
-            raise InputError(f"progress={mode} and quiet cannot be used together")
+        if mode not in {"auto", "quiet", "none"}:
+            raise InputError(f"progress={in_line(mode)} and quiet cannot be used together")
         return "quiet"
-    return mode
+    resolve_mode(mode, invocation.environment.variables, terminal=False)  # checks it
+    return mode or "auto"
 
 
 def _call(options: Options) -> Call | None:
-    from dockyard.building.call.grammar import parse_call
-
     text = ""
     for name in options.given:  # the last one counts
         if name == "check":
             text = "check" if options.check else text
         elif name in {"call", "print"}:
             text = getattr(options, name)
+    if not text:
+        return None
+    from dockyard.building.call.grammar import parse_call
+
     return parse_call(text)
 
 
 def _warn_of_legacy(invocation: Invocation, options: Options) -> None:
     for name, words in _WARNED_LEGACY.items():
-        if getattr(options, name.replace("-", "_")):
+        if name in options.given:
             invocation.warn(words)
 
 
-def _request(invocation: Invocation, options: Options) -> BuildRequest:
+def _given(invocation: Invocation, options: Options) -> BuildOptions:
     from dockyard.building.grammar.option import parse_assignments, parse_labels
-    from dockyard.building.request import BuildOptions, make_request
+    from dockyard.building.request import BuildOptions
 
     environment = invocation.environment
     default_platform = environment.get("DOCKER_DEFAULT_PLATFORM")
-    given = BuildOptions(
+    return BuildOptions(
         dockerfile=options.file or None,
         tags=options.tag,
         outputs=options.output,
@@ -197,7 +204,7 @@ def _request(invocation: Invocation, options: Options) -> BuildRequest:
         no_cache=options.no_cache,
         no_cache_filter=options.no_cache_filter,
         pull=options.pull,
-        add_hosts=options.add_host,
+        add_hosts=[host for hosts in options.add_host for host in hosts],
         network=options.network,
         shm_size=options.shm_size or 0,
         ulimits=options.ulimit,
@@ -215,24 +222,51 @@ def _request(invocation: Invocation, options: Options) -> BuildRequest:
         ssh=options.ssh,
         build_contexts=options.build_context,
         policies=options.policy,
-        stdin=invocation.stdin.buffer,
-        stdout=invocation.stdout.buffer,
+        stdin=getattr(invocation.stdin, "buffer", None),  # none when it is closed
+        stdout=getattr(invocation.stdout, "buffer", None),
         working_directory=environment.working_directory,
     )
-    return make_request(
-        options.arguments[0],
-        given,
-        terminal=invocation.stdout.isatty(),
-        variables=environment.variables,
+
+
+def _read(
+    invocation: Invocation, options: Options, given: BuildOptions
+) -> tuple[BuildRequest, Call | None]:
+    """Read the flags that have a grammar: what is wrong with them is no build that failed."""
+    from attrs import evolve
+
+    from dockyard.building.inputs.extras import open_source_policy
+    from dockyard.building.request import read_options
+
+    environment = invocation.environment
+    policy = open_source_policy(environment)
+    request = read_options(
+        options.arguments[0], given, environment.variables, image_id=bool(options.iidfile)
     )
+    return evolve(request, source_policy=policy), _call(options)
+
+
+def _fit(
+    invocation: Invocation, given: BuildOptions, request: BuildRequest, call: Call | None
+) -> BuildRequest:
+    """Read the other flags, and make a call of the build if it is one."""
+    from dockyard.building.request import fit_options
+
+    terminal, variables = invocation.stdout.isatty(), invocation.environment.variables
+    request = fit_options(request, given, terminal=terminal, variables=variables)
+    if call is None:
+        return request
+    from dockyard.building.call.request import as_call
+
+    return as_call(request, call.name)
 
 
 def _resources(options: Options) -> list[str]:
     """Give the limits, those first that were said by flags of their own."""
     from dockyard.building.grammar.resource import NAMES
 
-    named = ((name, getattr(options, name.replace("-", "_"))) for name in NAMES)
-    return [*(f"{name}={value}" for name, value in named if value), *options.resource]
+    said = {name: iter(getattr(options, name.replace("-", "_"))) for name in NAMES}
+    named = [f"{name}={next(said[name])}" for name in options.given if name in said]
+    return [*named, *options.resource]
 
 
 def _metadata_provenance(invocation: Invocation, options: Options) -> str:
@@ -241,20 +275,6 @@ def _metadata_provenance(invocation: Invocation, options: Options) -> str:
     from dockyard.building.results.provenance import provenance_mode
 
     return provenance_mode(invocation.environment.get("BUILDX_METADATA_PROVENANCE"))
-
-
-def _empty_iidfile(options: Options, request: BuildRequest) -> Path | None:
-    """Remove an earlier build's image id, so that a failed build leaves none."""
-    if not options.iidfile:
-        return None
-    if any(output.type in {"local", "tar"} for output in request.outputs):
-        raise InputError("local and tar exporters are incompatible with image ID file")
-    path = Path(request.working_directory, str(options.iidfile))
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"removing image ID file {path}: {reason(error)}") from error
-    return path
 
 
 # --- during ---------------------------------------------------------------------------------
@@ -285,13 +305,15 @@ def _build(
 # --- after ----------------------------------------------------------------------------------
 
 
-def _write_files(
-    invocation: Invocation, iidfile: Path | None, metadata_file: str, result: BuildResult
-) -> None:
-    if iidfile is not None:
-        _replace(iidfile, _image_id(result))
-    if metadata_file:
+def _write_files(invocation: Invocation, options: Options, here: Path, result: BuildResult) -> None:
+    if options.iidfile:
+        from dockyard.cli.result_file import write_image_id
+
+        write_image_id(here, options.iidfile, _image_id(result))
+    if options.metadata_file:
         import json
+
+        from dockyard.cli.result_file import write_metadata
 
         metadata = result.metadata
         if result.warnings and _with_warnings(invocation):
@@ -299,7 +321,7 @@ def _write_files(
 
             metadata["buildx.build.warnings"] = [warning_values(each) for each in result.warnings]
         text = json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False)
-        _replace(Path(metadata_file), text)
+        write_metadata(here, options.metadata_file, text)
 
 
 def _with_warnings(invocation: Invocation) -> bool:
@@ -307,20 +329,6 @@ def _with_warnings(invocation: Invocation) -> bool:
         return boolean(invocation.environment.get("BUILDX_METADATA_WARNINGS"))
     except ValueError:
         return False
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.parent / f".{path.name[:200]}.{os.urandom(6).hex()}"
-    try:
-        # Half a character, as JSON may have it, is escaped as JSON has it.
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {reason(error)}") from error
 
 
 def _image_id(result: BuildResult) -> str:
@@ -335,19 +343,29 @@ def _readable(text: str) -> str:
     return "".join(each for each in text if each.isprintable() or each in "\n\t")
 
 
-def _tell_programs(invocation: Invocation, mode: str, error: DockyardError) -> None:
-    """Add the error to the progress, if that is for programs."""
-    from dockyard.progress import resolve_mode
+@contextmanager
+def _telling_programs(invocation: Invocation, mode: str) -> Iterator[None]:
+    """Add an error to the progress, if that is for programs."""
+    try:
+        yield
+    except DockyardError as error:
+        from dockyard.progress import resolve_mode
 
-    variables = invocation.environment.variables
-    if resolve_mode(mode, variables, terminal=invocation.stderr.isatty()) == "rawjson":
-        from dockyard.progress.failure import error_line
+        variables = invocation.environment.variables
+        if resolve_mode(mode, variables, terminal=invocation.stderr.isatty()) == "rawjson":
+            from dockyard.progress.failure import error_line
 
-        invocation.note(error_line(error))
+            invocation.note(error_line(error))
+        raise
 
 
-def _prefixed(error: DockyardError) -> DockyardError:
-    """Say where it failed, in the words that the reference has for it."""
-    by_daemon = isinstance(error, DaemonError) and not isinstance(error, CapabilityError)
-    error.message = f"failed to build: {'failed to solve: ' if by_daemon else ''}{error.message}"
-    return error
+@contextmanager
+def _prefixing() -> Iterator[None]:
+    """Say of an error that it is the build that failed, in the words of the reference."""
+    try:
+        yield
+    except DockyardError as error:
+        by_daemon = isinstance(error, DaemonError) and not isinstance(error, CapabilityError)
+        solving = "failed to solve: " if by_daemon else ""
+        error.message = f"failed to build: {solving}{error.message}"
+        raise

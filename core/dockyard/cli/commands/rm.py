@@ -83,7 +83,7 @@ def _is_inactive(invocation: Invocation, builder: Builder) -> bool:
 
 
 def _remove(invocation: Invocation, options: Options, name: str, cancel: Cancellation) -> str:
-    """Remove one builder; gives its name.
+    """Remove one builder; gives its name, as it was given.
 
     The record goes even when a node cannot be removed, as buildx does it; the error tells. It
     stays when the builder has no driver that could be asked.
@@ -99,7 +99,7 @@ def _remove(invocation: Invocation, options: Options, name: str, cancel: Cancell
         records.remove(group.name)
     if failures:
         raise BuilderError("\n".join(failures))
-    return group.name
+    return name or group.name
 
 
 def _find(invocation: Invocation, options: Options, name: str) -> NodeGroup | None:

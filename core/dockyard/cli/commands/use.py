@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dockyard.builder.name import is_valid
 from dockyard.cli.invocation import Invocation
 from dockyard.cli.parser import Command, CommandParser, Options
 from dockyard.engine.context import DEFAULT
-from dockyard.errors import BuilderError, StoreError
+from dockyard.errors import BuilderError, InvalidNameError, StoreError
 
 
 def _flags(parser: CommandParser) -> None:
@@ -30,7 +31,10 @@ def _run(invocation: Invocation, options: Options) -> int:
     if contexts.exists(name):
         raise BuilderError(f"run `docker context use {name}` to switch to context {name}")
     file = invocation.store.path / "instances" / name.lower()
-    raise StoreError(f'failed to find instance "{name}": open {file}: no such file or directory')
+    why = f"open {file}: no such file or directory"
+    raise StoreError(
+        f'failed to find instance "{name}": {why if is_valid(name) else InvalidNameError(name)}'
+    )
 
 
 COMMAND = Command(run=_run, usage="[OPTIONS] NAME", arguments=(0, 1), flags=_flags)

@@ -10,14 +10,11 @@ _MOST = (1 << 63) - 1
 _LEAST_MEMORY = 6 << 20
 """No engine gives a container less."""
 _UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-
+# Patterns are texts, because a run needs few of them: to compile one takes up to a millisecond.
+_CPU_LIST = r"\d+(-\d+)?(,\d+(-\d+)?)*"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?"
-_IMAGE = re.compile(
-    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@[a-z0-9]+:[0-9a-f]{{32,}})?",
-    re.ASCII,
-)
+_IMAGE = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@[a-z0-9]+:[0-9a-f]{{32,}})?"
 
 
 class RestartPolicy(NamedTuple):
@@ -34,7 +31,7 @@ def image(value: str) -> str:
     Raises:
         ValueError: No image can have this name.
     """
-    if value and not _IMAGE.fullmatch(value):
+    if value and not re.fullmatch(_IMAGE, value, re.ASCII):
         raise ValueError(f'invalid image name "{value}"')
     return value
 
@@ -140,7 +137,7 @@ def numbers(what: str) -> Callable[[str], str]:
     """Make what reads a list such as ``0-3,7``."""
 
     def read(value: str) -> str:
-        if value and not _CPU_LIST.fullmatch(value):
+        if value and not re.fullmatch(_CPU_LIST, value):
             raise ValueError(f"invalid value {value} for {what}")
         return value
 

@@ -5,21 +5,24 @@ Every hook it answers, in the order in which a builder's life calls them.
 
 from __future__ import annotations
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    Booted,
-    Connection,
-    DriverType,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Progress,
-    Removed,
-    Stopped,
-    Supported,
-)
+from typing import TYPE_CHECKING
+
+from dockyard.driver import Booted, Supported
 from dockyard.plugin import hookimpl
-from dockyard_docker_container import declaration, state
+from dockyard_docker_container import declaration
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import (
+        Connection,
+        DriverType,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        Removed,
+        Stopped,
+    )
 
 
 @hookimpl
@@ -37,8 +40,10 @@ def dockyard_supports(node: Node) -> Supported:
 @hookimpl
 def dockyard_status(node: Node) -> NodeStatus:
     """Say what the container is doing."""
+    from dockyard_docker_container.state import status
+
     declaration.check(node)
-    return state.status(node)
+    return status(node)
 
 
 @hookimpl
@@ -67,6 +72,7 @@ def dockyard_features(node: Node) -> NodeFeatures:
 @hookimpl
 def dockyard_stop(node: Node) -> Stopped:
     """Stop the container if it runs."""
+    from dockyard.driver import Stopped
     from dockyard_docker_container.removal import stop
 
     stop(node)
@@ -76,6 +82,7 @@ def dockyard_stop(node: Node) -> Stopped:
 @hookimpl
 def dockyard_rm(node: Node, keep_state: bool, keep_daemon: bool) -> Removed:
     """Remove the container, and its volume unless the state is kept."""
+    from dockyard.driver import Removed
     from dockyard_docker_container.removal import remove
 
     return Removed(what=() if keep_daemon else remove(node, keep_state=keep_state))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import Node, NodeStatus, State
-from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.http import request
 from dockyard.errors import ConnectError, EngineError
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import Node, NodeStatus
+    from dockyard.engine.endpoint import EngineEndpoint
 
 BOOTED = "booted"
 """Where a node's cache has its container as it was when BuildKit answered last."""
@@ -126,6 +128,8 @@ def status(node: Node) -> NodeStatus:
         EngineUnreachableError: No engine answers.
         EngineError: It refuses.
     """
+    from dockyard.driver import NodeStatus, State
+
     found = look(node)
     if found is None:
         return NodeStatus(state=State.INACTIVE)

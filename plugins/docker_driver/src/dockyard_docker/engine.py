@@ -6,10 +6,9 @@ Since 29.2 they also take gRPC directly, and a later one may take nothing else.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import Connection, Headers, Node, NodeStatus, State
+from dockyard.driver import Connection
 from dockyard.engine.dial import dial, unreachable
 from dockyard.engine.endpoint import EngineEndpoint
 from dockyard.engine.http import request, upgrade
@@ -18,6 +17,10 @@ from dockyard.engine.stream import PipeStream, SocketStream
 from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import ConnectError, EngineError, EngineUnreachableError
 from dockyard_docker.version import buildkit_version
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import Headers, Node, NodeStatus
 
 _STATUS_SECONDS = 10.0
 
@@ -51,6 +54,8 @@ def status(node: Node) -> NodeStatus:
     Raises:
         EngineUnreachableError: It does not give it.
     """
+    from dockyard.driver import NodeStatus, State
+
     endpoint = _endpoint(node)
     version = _pinged_version(endpoint) or _asked_version(endpoint)
     return NodeStatus(state=State.RUNNING, version=buildkit_version(version))

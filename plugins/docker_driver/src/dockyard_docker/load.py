@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import Image, LoadResult, Node, Progress
-from dockyard.engine.endpoint import EngineEndpoint
-from dockyard.engine.image import StoredImage, find_image, load_archive, save_images
-from dockyard.engine.layer import Layers
+from typing import TYPE_CHECKING
+
+from dockyard.driver import LoadResult
+from dockyard.engine.image import StoredImage, find_image
 from dockyard.errors import EngineError
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import Image, Node, Progress
+    from dockyard.engine.endpoint import EngineEndpoint
 
 
 def load(
@@ -22,6 +26,9 @@ def load(
     built_in = node.engine or engine
     found = _find(built_in, image, cancel)
     if (built_in.host, built_in.tls) != (engine.host, engine.tls):
+        from dockyard.engine.image import load_archive, save_images
+        from dockyard.engine.layer import Layers
+
         references = image.names or (found.id,)
         with (
             progress.step("importing to docker") as step,

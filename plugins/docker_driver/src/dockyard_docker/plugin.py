@@ -6,27 +6,29 @@ Every hook it answers, in the order in which a builder's life calls them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    Booted,
-    Connection,
-    DriverType,
-    Image,
-    LoadResult,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Progress,
-    PushResult,
-    Removed,
-    Stopped,
-    Supported,
-    Worker,
-)
-from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.driver import Booted, Supported
 from dockyard.plugin import hookimpl
 from dockyard_docker import declaration, engine
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import (
+        Connection,
+        DriverType,
+        Image,
+        LoadResult,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        PushResult,
+        Removed,
+        Stopped,
+        Worker,
+    )
+    from dockyard.engine.endpoint import EngineEndpoint
 
 
 @hookimpl
@@ -87,10 +89,14 @@ def dockyard_push(node: Node, image: Image, progress: Progress, cancel: Cancella
 @hookimpl
 def dockyard_stop() -> Stopped:
     """Do nothing: the engine is not ours to stop."""
+    from dockyard.driver import Stopped
+
     return Stopped()
 
 
 @hookimpl
 def dockyard_rm() -> Removed:
     """Do nothing: nothing in the engine was made for a builder."""
+    from dockyard.driver import Removed
+
     return Removed()

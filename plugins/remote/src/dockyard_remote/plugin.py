@@ -6,21 +6,24 @@ Every hook it answers, in the order in which a builder's life calls them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    Booted,
-    Connection,
-    DriverType,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Progress,
-    Removed,
-    Stopped,
-)
+from dockyard.driver import Booted
 from dockyard.plugin import hookimpl
 from dockyard_remote import declaration
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import (
+        Connection,
+        DriverType,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        Removed,
+        Stopped,
+    )
 
 
 @hookimpl
@@ -71,10 +74,14 @@ def dockyard_features(node: Node) -> NodeFeatures:
 @hookimpl
 def dockyard_stop() -> Stopped:
     """Do nothing: the daemon is not ours to stop."""
+    from dockyard.driver import Stopped
+
     return Stopped()
 
 
 @hookimpl
 def dockyard_rm() -> Removed:
     """Do nothing: nothing was made for the builder."""
+    from dockyard.driver import Removed
+
     return Removed()

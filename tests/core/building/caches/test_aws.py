@@ -1,14 +1,30 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from dockyard.building.caches.aws import AwsCredentials, aws_credentials
-from dockyard.errors import ConfigError
+from dockyard.building.caches import aws
+from dockyard.building.caches.aws import AwsCredentials
+from dockyard.cancellation import Cancellation
+from dockyard.errors import CanceledError, ConfigError
+from support.amazon import amazon, role
 
+NOWHERE = "http://127.0.0.1:9"
 PAIR = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+def aws_credentials(variables: Mapping[str, str], home: Path) -> AwsCredentials | None:
+    """Look for credentials where no machine of Amazon's answers."""
+    return aws.aws_credentials(
+        {"AWS_EC2_METADATA_DISABLED": "true", **variables}, home, Cancellation()
+    )
 
 
 def write(home: Path, *, config: str = "", credentials: str = "") -> None:
@@ -77,47 +93,160 @@ def test_a_profile_that_was_named_has_to_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting",
-    ["role_arn = arn\nsource_profile = x", "sso_session = s", "web_identity_token_file = /t"],
+    ("variables", "settings", "trace"),
+    [
+        ({}, f"role_arn = arn\n{keys()}", "role_arn of profile default"),
+        ({}, "sso_session = s", "sso_session of profile default"),
+        ({}, "credential_process = true", "credential_process of profile default"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, keys(), "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": NOWHERE},
+            "",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
+    ],
 )
-def test_what_somebody_would_have_to_be_asked_for_is_named(tmp_path: Path, setting: str) -> None:
-    write(tmp_path, config=f"[default]\n{setting}\n")
+def test_what_somebody_has_to_be_asked_for_needs_the_library(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    settings: str,
+    trace: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    write(tmp_path, config=f"[default]\n{settings}\n")
 
-    with pytest.raises(ConfigError, match="of profile default is not supported") as caught:
+    with pytest.raises(ConfigError, match=f"^AWS credentials: {trace} needs botocore$") as caught:
+        aws_credentials(variables, tmp_path)
+    assert caught.value.hint == "pip install 'dockyard[aws]'"
+
+
+def test_keys_need_no_library_even_where_a_profile_can_do_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    write(tmp_path, config="[default]\nsso_session = s\n", credentials=f"[default]\n{keys()}")
+
+    assert aws_credentials({}, tmp_path) == AwsCredentials("id", "secret")
+
+
+def test_a_role_is_asked_for_with_what_single_sign_on_gave(tmp_path: Path) -> None:
+    """Everything stands in the variables and the home that were given, nothing in our own."""
+    write(
+        tmp_path,
+        config="[profile work]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n"
+        "[profile base]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n"
+        "[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://start/\n",
+    )
+    cache = tmp_path / ".aws/sso/cache"
+    cache.mkdir(parents=True)
+    token = {"accessToken": "proof", "expiresAt": "2100-01-01T00:00:00Z"}
+    (cache / f"{hashlib.sha1(b's').hexdigest()}.json").write_text(json.dumps(token))
+    with amazon() as service:
+        variables = {
+            "AWS_DEFAULT_PROFILE": "work",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL_STS": service.url,
+            "AWS_ENDPOINT_URL_SSO": service.url,
+        }
+        found = aws_credentials(variables, tmp_path)
+
+    assert found == AwsCredentials(*role("AssumeRole"))
+    first, second = service.requests
+    assert first.headers["x-amz-sso_bearer_token"] == "proof"
+    assert "Credential=id-sso/" in second.headers["Authorization"]
+    assert "/eu-west-1/sts/" in second.headers["Authorization"]
+
+
+def test_a_service_that_refuses_is_told_in_its_words_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hush")
+    with amazon(refusal="no\n\x9bway " + "x" * 1000) as service:
+        variables = {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_ROLE_ARN": "arn:aws:iam::1:role/r",
+            "AWS_ENDPOINT_URL_STS": service.url,
+        }
+        with pytest.raises(ConfigError, match="AWS_WEB_IDENTITY_TOKEN_FILE: .*Denied") as caught:
+            aws_credentials(variables, tmp_path)
+
+    text = str(caught.value)
+    assert ": no way xxx" in text
+    assert text.isprintable()
+    assert "hush" not in text
+    assert len(text) < 400
+
+
+def test_the_words_of_a_program_that_fails_are_not_shown(tmp_path: Path) -> None:
+    write(
+        tmp_path, config="[default]\ncredential_process = sh -c 'echo hush; echo hush >&2; exit 3'"
+    )
+
+    with pytest.raises(ConfigError, match="credential_process failed$") as caught:
+        aws_credentials(dict(os.environ), tmp_path)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_code_cannot_be_typed_during_a_build(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        config="[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n"
+        f"mfa_serial = arn:aws:iam::1:mfa/m\n{keys()}",
+    )
+
+    with pytest.raises(ConfigError, match="role_arn of profile default: a code would have to be"):
         aws_credentials({}, tmp_path)
-    assert "AWS_ACCESS_KEY_ID" in (caught.value.hint or "")
 
 
-def test_a_web_identity_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="AWS_WEB_IDENTITY_TOKEN_FILE is not supported"):
-        aws_credentials({"AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, tmp_path)
+def test_whoever_is_asked_is_not_waited_for_when_the_build_is_canceled(tmp_path: Path) -> None:
+    """End a program that a program started, which says by a pipe that it began and ended."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    write(tmp_path, config=f"[default]\ncredential_process = sh -c 'exec sleep 600 >{pipe}'\n")
+    cancel = Cancellation()
+
+    def follow() -> None:
+        with pipe.open("rb") as file:  # waits for the program
+            cancel.cancel()
+            file.read()  # until it is gone
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    with pytest.raises(CanceledError):
+        aws.aws_credentials(dict(os.environ), tmp_path, cancel)
+    follower.join(30)
+
+    assert not follower.is_alive()
 
 
-def test_a_program_may_give_them(tmp_path: Path) -> None:
-    answer = '{"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "s", "SessionToken": "t"}'
-    (tmp_path / "answer").write_text(answer)
-    write(tmp_path, config=f"[default]\ncredential_process = cat {tmp_path}/answer\n")
+def test_a_machine_that_is_not_amazons_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
 
-    assert aws_credentials(dict(os.environ), tmp_path) == AwsCredentials("id", "s", "t")
+    def refuse(address: object, timeout: float) -> None:
+        asked.append((address, timeout))
+        raise TimeoutError
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+
+    assert aws.aws_credentials({}, tmp_path, Cancellation()) is None
+    assert asked == [(("169.254.169.254", 80), 0.25)]
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("variables", "direct"),
     [
-        ("echo hush; exit 3", "ended with status 3"),
-        ("echo hush", "failed"),
-        ('echo "{}"', "gave none"),
-        ("echo []", "ended with status 0"),
+        ({}, "169.254.169.254,fd00:ec2::254"),
+        ({"NO_PROXY": "a"}, "a,169.254.169.254,fd00:ec2::254"),
+        ({"NO_PROXY": "a", "no_proxy": "*"}, "*"),
+        (
+            {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://here:1/"},
+            "169.254.169.254,fd00:ec2::254,here",
+        ),
     ],
 )
-def test_a_program_that_gives_none_is_named_without_its_words(
-    tmp_path: Path, program: str, words: str
-) -> None:
-    write(tmp_path, config=f"[default]\ncredential_process = {program}\n")
-
-    with pytest.raises(ConfigError, match=f"credential_process of profile default {words}") as seen:
-        aws_credentials(dict(os.environ), tmp_path)
-    assert "hush" not in str(seen.value)
+def test_no_proxy_hears_of_a_machines_role(variables: dict[str, str], direct: str) -> None:
+    assert aws._environment(variables, Path("/h"), "")["no_proxy"] == direct
 
 
 @pytest.mark.parametrize("content", [b"no section\n", b"[default\n", b"\xff\xfe[x]"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dockyard.building.caches.local import LocalCaches, check_caches, with_inline_cache
-from dockyard.driver import BuildRequest, CacheEntry
+from dockyard.driver import BuildRequest, CacheEntry, Output
 from dockyard.errors import InputError, OutputError
 from dockyard.session.oci_index import Name, put
 from dockyard.session.oci_layout import OciLayout
@@ -55,6 +55,27 @@ def entries(path: Path) -> dict[str, str]:
 def test_a_cache_needs_a_place(tmp_path: Path, values: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         check_caches(request(tmp_path, **values))
+
+
+@pytest.mark.parametrize("place", ["out", "out/cache", "other/../out/cache", "link/cache"])
+@pytest.mark.parametrize(("list_", "key"), [("cache_from", "src"), ("cache_to", "dest")])
+def test_a_cache_is_not_kept_where_the_build_removes_it(
+    tmp_path: Path, place: str, list_: str, key: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    mirror = Output(type="local", attributes={"mode": "delete"}, dest=str(tmp_path / "out"))
+    copy = Output(type="local", dest=str(tmp_path / "out"))
+    caches = {list_: (local(**{key: place}),)}
+
+    with pytest.raises(InputError, match=f"^the cache {place} lies in .*/out, .*mode=delete"):
+        check_caches(request(tmp_path, outputs=(mirror,), **caches))
+    assert check_caches(request(tmp_path, outputs=(copy,), **caches))
+
+
+def test_a_cache_beside_what_is_mirrored_stays(tmp_path: Path) -> None:
+    mirror = Output(type="local", attributes={"mode": "delete"}, dest=str(tmp_path / "out"))
+
+    assert check_caches(request(tmp_path, outputs=(mirror,), cache_to=(local(dest="outer"),)))
 
 
 def test_only_local_caches_are_work_for_us(tmp_path: Path) -> None:
@@ -110,8 +131,12 @@ def test_a_name_travels_in_a_header_whatever_the_directory_is_called(tmp_path: P
 @pytest.mark.parametrize(
     ("spoil", "entry", "words"),
     [
-        (None, {"src": "nosuch"}, " due to err: could not read HERE/nosuch/index.json: no such "),
-        ("{", {"src": "in"}, " due to err: could not read HERE/in/index.json: it is no JSON"),
+        (
+            None,
+            {"src": "nosuch"},
+            " due to err: could not read nosuch/index.json: open nosuch/index.json: no such ",
+        ),
+        ("{", {"src": "in"}, " due to err: could not read in/index.json: it is no JSON"),
         ("{}", {"src": "in"}, ": no digest found for tag latest"),
         ("{}", {"src": "in", "tag": "t"}, ": no digest found for tag t"),
         ("{}", {"src": "in", "digest": "x"}, ": digest x unavailable: content x: not found"),

@@ -7,6 +7,7 @@ import pytest
 
 from dockyard.building.caches.remote import RemoteCaches
 from dockyard.building.grammar.option import parse_cache
+from dockyard.cancellation import Cancellation
 from dockyard.driver import BuildRequest, CacheEntry
 
 ABLE = frozenset({"cache.gha", "cache.s3"})
@@ -31,7 +32,11 @@ class Prepared:
 
         entries = parse_cache(caches)
         request = RemoteCaches(
-            variables or {}, Path("/nowhere"), capabilities, self.warnings.append
+            {"AWS_EC2_METADATA_DISABLED": "true", **(variables or {})},
+            Path("/nowhere"),
+            capabilities,
+            self.warnings.append,
+            Cancellation(),
         ).prepare(BuildRequest(cache_from=entries, cache_to=entries))
         assert request.cache_from == request.cache_to
         self.entries = request.cache_to

@@ -35,7 +35,10 @@ def test_a_call_is_a_name_and_how_to_show_its_result(value: str, expected: Call 
     [
         ("a,b", "invalid print value: a,b"),
         ("a,b=c", "invalid print field: b=c"),
-        ("a,ignorestatus=x", "invalid ignorestatus print value: x"),
+        (
+            "a,ignorestatus=x",
+            'invalid ignorestatus print value: x: strconv.ParseBool: parsing "x": invalid syntax',
+        ),
         (",format=json", "invalid print value: ,format=json"),
         ("format=json", "invalid print value: format=json"),
     ],

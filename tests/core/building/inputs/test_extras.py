@@ -5,19 +5,20 @@ from pathlib import Path
 import pytest
 
 from core.building.inputs.test_named import make_layout
-from dockyard.building.inputs.extras import Inputs, open_inputs
+from dockyard.building.inputs.extras import Inputs, open_inputs, with_source_policy
 from dockyard.config import Environment
 from dockyard.driver import BuildRequest, SshAgent
 from dockyard.errors import InputError, UnsupportedFeatureError
 from dockyard.session.secrets import Secrets
 from dockyard.session.ssh import SshAgents
+from dockyard.session.ssh_absence import NoSshAgents
 from support.ssh_agent import make_key
 
 
 def opened(tmp_path: Path, variables: dict[str, str] | None = None, **values: object) -> Inputs:
     request = BuildRequest(working_directory=str(tmp_path), **values)  # type: ignore[arg-type]
     environment = Environment.from_process(variables=variables or {})
-    return open_inputs(request, environment)
+    return open_inputs(with_source_policy(request, environment))
 
 
 def nobody() -> frozenset[str]:
@@ -32,15 +33,20 @@ def test_a_build_without_inputs_asks_and_serves_as_little_as_can_be(tmp_path: Pa
     inputs = opened(tmp_path)
 
     inputs.check(nobody, "docker")
-    assert services(inputs) == [Secrets]
+    assert services(inputs) == [Secrets, NoSshAgents]
     assert not inputs.contexts.attributes
-    assert inputs.source_policy is None
+    assert inputs.request.source_policy is None
 
 
-def test_agents_are_served_when_there_are_some(tmp_path: Path) -> None:
+def test_agents_are_served_only_when_the_request_has_some(tmp_path: Path) -> None:
     make_key(tmp_path, "one")
+    variables = {"SSH_AUTH_SOCK": str(tmp_path / "agent.sock")}
 
-    inputs = opened(tmp_path, ssh=(SshAgent(keys=("key-one",)),))
+    own = opened(tmp_path, variables)
+    inputs = opened(tmp_path, variables, ssh=(SshAgent(keys=("key-one",)),))
+
+    assert own.agents == {}
+    assert services(own) == [Secrets, NoSshAgents]
 
     assert services(inputs) == [Secrets, SshAgents]
 
@@ -54,6 +60,18 @@ def test_everything_is_relative_to_the_working_directory(tmp_path: Path) -> None
     assert inputs.contexts.directories == {"more": tmp_path / "more"}
     with pytest.raises(InputError, match="failed to stat nosuch"):
         opened(tmp_path, secrets={"s": "nosuch"})
+
+
+def test_a_source_policy_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "policy").write_text('{"rules": []}')
+    environment = Environment.from_process(
+        variables={"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY": str(tmp_path / "policy")}
+    )
+    request = with_source_policy(BuildRequest(), environment)
+    (tmp_path / "policy").unlink()
+
+    assert request.source_policy == {"rules": []}
+    assert with_source_policy(request, environment) is request
 
 
 def test_a_daemon_that_lacks_what_is_needed_is_refused_by_name(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_directories_are_served_under_their_names(tmp_path: Path) -> None:
         ("file/sub", "failed to get build context x: stat file/sub: not a directory"),
         ("file", "failed to get build context path {file <nil>}: not a directory"),
         ("target:other", "failed to find target other for context x"),
-        ("a\0b", "failed to get build context x: stat a\0b: embedded null byte"),
+        ("a\0b", r"failed to get build context x: stat a\x00b: embedded null byte"),
     ],
 )
 def test_what_is_not_there_is_told(tmp_path: Path, value: str, words: str) -> None:
@@ -256,7 +256,7 @@ def test_a_daemon_cannot_write_into_a_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (None, "index.json: no such file or directory"),
+        (None, "could not read index.json: open index.json: no such file or directory"),
         ("nonsense", "it is no JSON"),
         ('{"manifests": 1}', "its manifests are no list"),
         ('{"manifests": []}', "failed to resolve digest: nothing in it is called latest"),

@@ -154,7 +154,7 @@ def test_a_local_dockerfile_for_a_remote_context(tmp_path: Path, project: Path) 
     [
         ({"build_context": ""}, "please specify build context"),
         ({"build_context": "nosuch"}, '^unable to prepare context: path "nosuch" not found$'),
-        ({"build_context": "file"}, 'path "file" is not a directory'),
+        ({"build_context": "file"}, 'path "file" not found'),
         ({"build_context": "empty"}, "failed to read dockerfile: open Dockerfile: no such file"),
         ({"dockerfile": "none/D"}, "failed to read dockerfile: open none/D: no such file"),
         ({"dockerfile": "empty"}, "failed to read dockerfile: open empty: is a directory"),
