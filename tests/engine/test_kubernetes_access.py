@@ -14,7 +14,7 @@ from tools.engine import Engine
 from dockyard.conformance import Subject
 from dockyard.conformance.bench import Bench
 from dockyard.errors import DockyardError
-from support.kubernetes.access import Rule, User
+from support.kubernetes.access import User
 from support.kubernetes.cluster import Cluster
 from support.kubernetes.fixture import module_cluster
 
@@ -83,7 +83,7 @@ class Person(NamedTuple):
 
     def may(self, rules: list[dict[str, Any]]) -> None:
         """Give them another role."""
-        self.user.rules = [Rule.read(rule, self.cluster.namespace) for rule in rules]
+        self.cluster.set_rules(self.user, rules)
 
     def live(self, options: dict[str, str], *, connects: bool = True) -> None:
         """Make a builder, use it, and remove it."""

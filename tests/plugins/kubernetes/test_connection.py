@@ -303,6 +303,19 @@ def test_a_connection_that_broke_is_explained_by_its_pod(
     assert way.diagnostics() == words
 
 
+def test_of_a_buildkit_that_is_just_started_again_the_log_of_before_is_shown(
+    open_way: OpenWay, node: Node, cluster: SmallCluster
+) -> None:
+    cluster.objects = {"pods/a": pod("a")}
+    cluster.streams = [Stream()]
+    cluster.log = {"current": "", "previous": "alas"}
+    way = open_way()
+    cluster.objects["pods/a"] = pod("a", status={"containerStatuses": [container(state=ended(1))]})
+
+    assert way.diagnostics is not None
+    assert way.diagnostics().endswith("its log ends with: alas")
+
+
 def test_a_server_that_is_gone_is_named(
     open_way: OpenWay, node: Node, cluster: SmallCluster
 ) -> None:

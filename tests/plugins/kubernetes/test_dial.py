@@ -24,6 +24,7 @@ from dockyard_kubernetes.failure import KubeconfigError
 from dockyard_kubernetes.proxy import find_proxy, parse_proxy
 from support.api_peer import Api, Line, Request
 from support.peer import answering, read_head, with_tls
+from support.port import free_port
 
 
 def answer(_: Request, line: Line) -> None:
@@ -294,8 +295,7 @@ def test_a_proxy_that_refuses_is_told_without_its_password(api: Api) -> None:
 
 
 def test_a_proxy_that_is_not_there_is_named(api: Api) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     url = api.serve(answer)
     cluster = open_cluster(
         api.node(url, cluster={"proxy-url": f"http://u:secret@127.0.0.1:{port}"})

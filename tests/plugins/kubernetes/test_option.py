@@ -12,7 +12,10 @@ from dockyard_kubernetes.declaration import DRIVER
 
 
 def parsed(name: str, typed: str) -> object:
-    return parse_options(DRIVER.name, DRIVER.options, {name: typed})[name]
+    typed_options = {name: typed}
+    return parse_options(DRIVER.name, DRIVER.options, typed_options, refusal=DRIVER.option_refusal)[
+        name
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_tolerations_are_read(typed: str, value: list[dict[str, object]]) -> Non
         ("template", "pod.yaml", "non-absolute path 'pod.yaml' provided for template"),
         ("env.", "x", 'invalid env option "env.", expecting env.FOO=bar'),
         ("image", "a b", 'invalid image name "a b"'),
-        ("bogus", "x", "invalid driver option bogus for kubernetes driver"),
+        ("bogus", "x", "invalid driver option bogus for driver kubernetes"),
     ],
 )
 def test_a_wrong_value_is_refused_in_so_many_words(name: str, typed: str, words: str) -> None:

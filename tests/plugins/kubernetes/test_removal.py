@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_pods_that_have_ended_are_waited_for_a_moment_when_all_is_removed(
 
     assert removed == ("deployment k0",)
     assert cluster.events["pods"].empty()
+
+
+def test_a_stop_waits_until_pods_that_are_deleted_are_off_the_list(
+    node: Node, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "_END_SECONDS", 30.0)
+    monkeypatch.setattr(change, "_OVER_SECONDS", 30.0)
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    over = pod("b", metadata=metadata, status={"phase": "Failed"})
+    cluster.objects = {"deployments/k0": deployment(), "pods/b": over}
+    told: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+    cluster.events["pods"] = told
+    gone = threading.Event()
+
+    def end() -> None:
+        gone.set()
+        told.put(Event("DELETED", over))
+
+    timer = threading.Timer(0.1, end)
+    timer.start()
+
+    stop(node)
+
+    assert gone.is_set()
+    timer.join()
 
 
 def test_one_that_was_made_meanwhile_is_not_removed(

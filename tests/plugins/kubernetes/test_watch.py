@@ -19,6 +19,7 @@ from dockyard_kubernetes.failure import GoneError
 from dockyard_kubernetes.watch import Event
 from support.api_peer import Api, Handler, Line, Request
 from support.peer import silent
+from support.port import free_port
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -197,8 +198,7 @@ def test_a_server_that_is_gone_is_not_waited_for_long(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_MOST_FAILURES_SECONDS", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     cluster = open_cluster(api.node(f"http://127.0.0.1:{port}"))
 
     with pytest.raises(ClusterUnreachableError, match="connection refused"):

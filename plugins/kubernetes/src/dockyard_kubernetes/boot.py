@@ -41,10 +41,7 @@ PROGRESS = "progress"
 _ROUNDS = 3
 _MOST = 500
 """Events of the past that are looked at; there may be thousands of others'."""
-_LOG_LINES = 10
 _LOG_SECONDS = 5.0
-_NO_LOG = ("failed to try resolving symlinks in path", "unable to retrieve container logs for")
-"""How a machine's kubelet says, in place of a log, that it has none."""
 
 
 def bootstrap(node: Node, progress: Progress, cancel: Cancellation) -> None:
@@ -92,6 +89,8 @@ class _Boot:
         self._cluster = open_cluster(node, cancel=cancel)
         self._seconds: float = node.options.get("timeout") or DEFAULT_TIMEOUT
         self._deadline = time.monotonic() + self._seconds
+        self._begun = ""
+        """The id of the workload that was made or scaled up here."""
 
     def run(self) -> list[Pod]:
         for _ in range(_ROUNDS):
@@ -120,7 +119,7 @@ class _Boot:
         found = find_workload(self._node, self._cluster, cancel=self._cancel)
         if found is None:
             with self._step.status(f"creating {workload_name(self._node)}"):
-                return creation.make()
+                return self._begin(creation.make())
         if found.is_ending:
             self._await_gone(found)
             return None
@@ -128,7 +127,11 @@ class _Boot:
             return found
         replicas = self._node.options.get("replicas", 1)
         with self._step.status(f"scaling {found} up to {replicas}"):
-            return creation.scale_up(found, replicas)
+            return self._begin(creation.scale_up(found, replicas))
+
+    def _begin(self, workload: Workload | None) -> Workload | None:
+        self._begun = workload.uid if workload is not None else ""
+        return workload
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -200,12 +203,23 @@ class _Boot:
             follower.wait(until - now)
 
     def _current(self, workload: Workload, follower: Follower) -> Workload | None:
-        """Give the workload as it is now; None if this very one is gone, or shall have no pods."""
-        found = next(iter(follower.get("workload")), None)
-        if found is None or uid_of(found) != workload.uid:
-            return None
-        now = parse_workload(workload.kind, found)
-        return now if now.replicas and not now.is_ending else None
+        """Give the workload as it is now; None if this very one is gone, or shall have no pods.
+
+        Another boot that failed may have taken it back. What was begun here nobody takes back but
+        who means it.
+
+        Raises:
+            BootstrapError: Somebody has removed or stopped what was begun here.
+        """
+        same = (each for each in follower.get("workload") if uid_of(each) == workload.uid)
+        now = next((parse_workload(workload.kind, each) for each in same), None)
+        is_gone = now is None or now.is_ending
+        if now is not None and now.replicas and not is_gone:
+            return now
+        if workload.uid == self._begun:
+            how = "removed" if is_gone else "stopped"
+            raise BootstrapError(f"{workload} was {how} while its pods were waited for")
+        return None
 
     # --- failing ----------------------------------------------------------------------------
 
@@ -229,8 +243,8 @@ class _Boot:
         return BootstrapError("\n  ".join(lines), hint=hint)
 
     def _log(self, trouble: Trouble, pods: list[Pod]) -> list[str]:
-        """Give the last lines that a container wrote before it ended."""
-        from dockyard.engine.exec import shown_lines
+        """Give what a container wrote of why it ended."""
+        from dockyard_kubernetes.log import TAIL, last_words
 
         runs_again = any(
             pod.name == trouble.pod and is_running(container_status(pod.object)) for pod in pods
@@ -241,7 +255,7 @@ class _Boot:
                     trouble.pod,
                     trouble.container,
                     previous=previous,
-                    tail=_LOG_LINES,
+                    tail=TAIL,
                     timeout=_LOG_SECONDS,
                 )
             except ApiError as error:
@@ -250,8 +264,7 @@ class _Boot:
                 continue
             except ClusterUnreachableError:
                 return []
-            lines = shown_lines(found.encode())[-_LOG_LINES:]
-            if lines and not lines[-1].startswith(_NO_LOG):
+            if lines := last_words(found):
                 return ["its log ends with:", *lines]
         return ["it has logged nothing"]
 

@@ -96,8 +96,8 @@ def await_no_pods(node: Node, cluster: Cluster, *, seconds: float, over: bool = 
         node: The node.
         cluster: Where it is.
         seconds: How long to wait.
-        over: Whether to wait a moment for those, too, that have ended for good. They are listed
-            as long as their workload is there.
+        over: Whether to wait a moment for those, too, that have ended for good and that nobody
+            deletes. They are listed as long as their workload is there.
 
     Returns:
         The names of those that are still there, and may run.
@@ -115,7 +115,7 @@ def await_no_pods(node: Node, cluster: Cluster, *, seconds: float, over: bool = 
             pods = parse_pods(follower.get("pods"))
             live = [pod.name for pod in pods if not pod.is_over]
             if follower.is_complete and not live:
-                if not (pods and over):
+                if not any(over or pod.is_ending for pod in pods):
                     return []
                 deadline = min(deadline, time.monotonic() + _OVER_SECONDS)
             if not left:

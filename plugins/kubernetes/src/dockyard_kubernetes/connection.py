@@ -251,16 +251,21 @@ class _Way:
         """Give what BuildKit wrote last, when it is the one that ended."""
         if "BuildKit" not in ended:
             return []
-        from dockyard.engine.exec import shown_lines
+        from dockyard_kubernetes.log import TAIL, last_word
 
-        again = "started again" in ended
-        try:
-            log = self._cluster.logs(
-                self._pod.name, CONTAINER, previous=again, tail=1, timeout=_DIAGNOSIS_SECONDS
-            )
-        except DockyardError:
-            return []
-        return [f"its log ends with: {line}" for line in shown_lines(log.encode())[-1:]]
+        # It may be started again just now: then the log is empty, and that of before is wanted.
+        for previous in (True,) if "started again" in ended else (False, True):
+            with suppress(DockyardError):
+                log = self._cluster.logs(
+                    self._pod.name,
+                    CONTAINER,
+                    previous=previous,
+                    tail=TAIL,
+                    timeout=_DIAGNOSIS_SECONDS,
+                )
+                if word := last_word(log):
+                    return [f"its log ends with: {word}"]
+        return []
 
     # --- in a thread ------------------------------------------------------------------------
 

@@ -230,6 +230,7 @@ DRIVER = DriverType(
     ),
     priority=40,
     fallback_priority=80,
+    option_refusal=f"invalid driver option {{}} for driver {NAME}",
 )
 
 

@@ -2,7 +2,7 @@
 
 ``kubernetes:///BUILDER?deployment=NODE&kubeconfig=FILES``, as the reference writes it into the
 records that both share. Only ``kubeconfig`` means anything when it is read; the rest tells the
-endpoints of a builder's nodes apart.
+endpoints of a builder's nodes apart. Other forms are docker contexts, see ``docker_context``.
 """
 
 from __future__ import annotations

@@ -72,14 +72,6 @@ class ApiError(DriverError):
     def resource(self) -> str:
         return self.target.resource
 
-    @property
-    def name(self) -> str:
-        return self.target.name
-
-    @property
-    def namespace(self) -> str:
-        return self.target.namespace
-
     def _hint(self) -> str | None:
         target = self.target
         if self.status == 401:

@@ -1,8 +1,8 @@
 """Where the cluster is and who we are there: kubeconfig files, and a pod's service account.
 
 Files are read as kubectl reads them: of several the first counts that has an entry or a current
-context, and what they name is looked for beside them. Nothing of it is ever written to disk or
-shown.
+context, and what they name is looked for beside them. A docker context that has a cluster is read
+as such a file. Nothing of it is ever written to disk or shown.
 
 The ``kubernetes`` package is not used for this. Its loader puts whole users, tokens included,
 into error messages, writes private keys to temporary files, goes on without credentials when a
@@ -26,6 +26,7 @@ from dockyard_kubernetes.credential import (
     basic,
     read_pem,
 )
+from dockyard_kubernetes.docker_context import load_context
 from dockyard_kubernetes.endpoint import parse
 from dockyard_kubernetes.failure import KubeconfigError
 from dockyard_kubernetes.kubeconfig_file import (
@@ -91,7 +92,7 @@ def find_access(
     """
     try:
         named = parse(endpoint).kubeconfig or variables.get("KUBECONFIG", "")
-        config = load_files(named, variables)
+        config = load_context(endpoint, variables) or load_files(named, variables)
         if config is None:
             return _in_cluster(variables, service_account, namespace)
         return _access(config, context, namespace, variables)

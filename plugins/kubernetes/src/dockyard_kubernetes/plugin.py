@@ -6,21 +6,24 @@ Every hook it answers, in the order in which a builder's life calls them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from dockyard.cancellation import Cancellation
-from dockyard.driver import (
-    Booted,
-    Connection,
-    DriverType,
-    Node,
-    NodeFeatures,
-    NodeStatus,
-    Progress,
-    Removed,
-    Stopped,
-)
+from dockyard.driver import Booted
 from dockyard.plugin import hookimpl
 from dockyard_kubernetes import declaration
+
+if TYPE_CHECKING:
+    from dockyard.cancellation import Cancellation
+    from dockyard.driver import (
+        Connection,
+        DriverType,
+        Node,
+        NodeFeatures,
+        NodeStatus,
+        Progress,
+        Removed,
+        Stopped,
+    )
 
 
 @hookimpl
@@ -73,6 +76,7 @@ def dockyard_features(node: Node) -> NodeFeatures:
 @hookimpl
 def dockyard_stop(node: Node) -> Stopped:
     """Have no pods, and keep the rest."""
+    from dockyard.driver import Stopped
     from dockyard_kubernetes.removal import stop
 
     stop(node)
@@ -82,6 +86,7 @@ def dockyard_stop(node: Node) -> Stopped:
 @hookimpl
 def dockyard_rm(node: Node, keep_state: bool, keep_daemon: bool) -> Removed:
     """Remove the workload, its configuration, and its claims unless the state is kept."""
+    from dockyard.driver import Removed
     from dockyard_kubernetes.removal import remove
 
     return Removed(what=() if keep_daemon else remove(node, keep_state=keep_state))

@@ -15,6 +15,7 @@ from dockyard_kubernetes.failure import (
     status_error,
 )
 from dockyard_kubernetes.http import with_query
+from dockyard_kubernetes.value import name_of, text
 
 if TYPE_CHECKING:
     from dockyard_kubernetes.http import Server
@@ -40,8 +41,7 @@ class Event(NamedTuple):
     @property
     def name(self) -> str:
         """The changed thing's name."""
-        value = _metadata(self.object).get("name")
-        return value if isinstance(value, str) else ""
+        return name_of(self.object)
 
 
 def watch(
@@ -63,8 +63,7 @@ def watch(
                     failing_since = None
                     if event is None:
                         continue
-                    found = _metadata(event.object).get("resourceVersion")
-                    version = found if isinstance(found, str) and found else version
+                    version = text(event.object, "metadata", "resourceVersion") or version
                     pause = _PAUSE
                     yield event
             except OutOfTimeError:
@@ -141,8 +140,3 @@ def _events(buffer: bytearray, path: str) -> Iterator[Event]:
         raise ClusterUnreachableError(
             f"the API server sent an event longer than 8 MiB while {path} was watched"
         )
-
-
-def _metadata(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = found.get("metadata")
-    return value if isinstance(value, dict) else {}
