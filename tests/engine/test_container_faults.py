@@ -34,7 +34,6 @@ POINTS = 20
 SILENCE = 60.0
 """Within what a daemon that says nothing any more is given up."""
 SLEEP = 'RUN ["/bin/busybox", "sh", "-c", "echo begun; exec /bin/busybox sleep 1000"]'
-ZEROS = 'RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count={}"]'
 FILL = 'RUN ["/bin/busybox", "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count={}"]'
 
 
@@ -162,10 +161,8 @@ def test_a_container_paused_during_a_build_is_noticed(
 def test_a_container_killed_during_a_load(bench: Bench, scratch_context: ScratchContext) -> None:
     name = bench.create()
     tag = f"{name}:loaded"
-    context = scratch_context(ZEROS.format(300))
-    # Much to send, but nothing to compress before.
-    plain = ("--output", "type=docker,compression=uncompressed")
-    process = bench.cli.start("build", "--builder", name, *plain, "-t", tag, context)
+    context = scratch_context(FILL.format(600))
+    process = bench.cli.start("build", "--builder", name, "--load", "-t", tag, context)
     wait_for(process, b"sending tarball")
 
     error = bench.breaks(
