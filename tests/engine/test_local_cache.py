@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,11 +35,13 @@ class Bench:
     engine: Engine
     name: str
     reference: str
-    here: Path
+
+    @property
+    def here(self) -> Path:
+        return self.cli.home
 
     def build(self, context: Path, *arguments: str) -> Finished:
-        line = ("build", "--builder", self.name, "--progress=plain", *arguments, str(context))
-        return self.cli.ok(*line, cwd=self.here)
+        return self.cli.ok("build", "--builder", self.name, "--progress=plain", *arguments, context)
 
     def buildx(self, context: Path, *arguments: str) -> str:
         """Build with the reference."""
@@ -95,43 +97,19 @@ class Bench:
             assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
-@pytest.fixture(scope="module")
-def shared(
-    engine_26: Engine, buildkit_image: BuildkitImage, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cli]:
-    """A command line with a booted builder, which is selected."""
-    name = f"local-cache-{uuid4().hex[:8]}"
-    home = tmp_path_factory.mktemp("home")
-    cli = Cli(home=home, docker_host=engine_26.host, variables={"BUILDX_BUILDER": name})
-    image = buildkit_image(engine_26)
-    cli.ok("create", "--name", name, "--driver-opt", f"image={image}", "--bootstrap")
-    yield cli
-    cli.run("rm", "--force", name)
-
-
 @pytest.fixture
-def bench(shared: Cli, engine_26: Engine, reference_buildx: str, tmp_path: Path) -> Bench:
-    """The builder, and a directory of the test's own to build in."""
-    here = tmp_path / "here"
-    here.mkdir()
-    return Bench(shared, engine_26, shared.variables["BUILDX_BUILDER"], reference_buildx, here)
-
-
-@pytest.fixture(name="scratch_context")
-def new_context(scratch_context: ScratchContext) -> ScratchContext:
-    """The same, with steps that no other test has.
-
-    What was read of one test's caches stays known to the builder, also when it forgets its own.
-    """
-    mark = f"FROM scratch\nENV TEST={uuid4().hex}\n"
-
-    def make(*lines: str, **files: bytes) -> Path:
-        folder = scratch_context(*lines, **files)
-        dockerfile = folder / "Dockerfile"
-        dockerfile.write_text(dockerfile.read_text().replace("FROM scratch\n", mark, 1))
-        return folder
-
-    return make
+def bench(
+    engine_26: Engine,
+    cli_for: Callable[[str], Cli],
+    buildkit_image: BuildkitImage,
+    reference_buildx: str,
+) -> Iterator[Bench]:
+    name = f"local-cache-{uuid4().hex[:8]}"
+    made = Bench(cli_for(engine_26.host), engine_26, name, reference_buildx)
+    image = buildkit_image(engine_26)
+    made.cli.ok("create", "--name", name, "--driver-opt", f"image={image}", "--bootstrap")
+    yield made
+    made.cli.run("rm", "--force", name)
 
 
 def cached(text: str) -> list[bool]:
@@ -246,8 +224,7 @@ def test_a_directory_that_cannot_be_written_is_named(
     (bench.here / "blocked/blobs").symlink_to(bench.here)
 
     done = bench.cli.run(
-        *("build", "--builder", bench.name, "--cache-to=type=local,dest=blocked", context),
-        cwd=bench.here,
+        *("build", "--builder", bench.name, "--cache-to=type=local,dest=blocked", context)
     )
 
     assert done.code == 1
@@ -262,7 +239,6 @@ def test_a_build_that_is_interrupted_leaves_nothing_half_written(
     process = bench.cli.start(
         *("build", "--builder", bench.name, "--progress=plain"),
         *("--cache-to=type=local,dest=cache", "-o", "type=oci,tar=false,dest=image", context),
-        cwd=bench.here,
     )
 
     wait_for(process, b'"sleep", "60"')
