@@ -136,7 +136,7 @@ class Scope:
 
     def _enter_term(self, term: Term) -> None:
         """Make variables of the names that mean nothing else."""
-        self.declare(name for name in _open(term) if self._known(name) is None)
+        self.declare(name for name in variables(term, bodies=False) if self._known(name) is None)
 
     def _known(self, name: str) -> Term | None:
         if name in self._own:
@@ -243,26 +243,3 @@ def _targets(term: Term) -> Iterable[str]:
                 yield from _targets(value)
         case _:
             pass
-
-
-def _open(term: Term) -> Iterable[str]:
-    """Give the names in a term, but not those in bodies inside of it."""
-    match term:
-        case Comprehension() | Scalar():
-            return
-        case Var(name):
-            yield name
-        case Ref(head, path):
-            yield from _open(head)
-            for part in path:
-                yield from _open(part)
-        case Call(_, arguments):
-            for part in arguments:
-                yield from _open(part)
-        case ArrayTerm(items) | SetTerm(items):
-            for part in items:
-                yield from _open(part)
-        case ObjectTerm(pairs):
-            for key, value in pairs:
-                yield from _open(key)
-                yield from _open(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from dockyard.building.inputs.rego.language.value import Value
@@ -127,31 +127,31 @@ NO_TERM = Scalar(None)
 """Stands where there is no key."""
 
 
-def variables(term: Term) -> Iterator[str]:
-    """Give the names in a term, those in bodies inside of it too; some more than once."""
+def variables(term: Term, *, bodies: bool = True) -> Iterator[str]:
+    """Give the names in a term, some more than once.
+
+    Args:
+        term: Where to look.
+        bodies: Whether to look into comprehensions, too.
+    """
+    parts: Iterable[Term] = ()
     match term:
         case Var(name):
             yield name
         case Ref(head, path):
-            yield from variables(head)
-            for part in path:
-                yield from variables(part)
+            parts = (head, *path)
         case Call(_, arguments):
-            for part in arguments:
-                yield from variables(part)
+            parts = arguments
         case ArrayTerm(items) | SetTerm(items):
-            for part in items:
-                yield from variables(part)
+            parts = items
         case ObjectTerm(pairs):
-            for key, value in pairs:
-                yield from variables(key)
-                yield from variables(value)
-        case Comprehension(_, heads, body):
-            for part in heads:
-                yield from variables(part)
-            yield from body_variables(body)
-        case Scalar():
-            pass
+            parts = [part for pair in pairs for part in pair]
+        case Comprehension() if bodies:
+            parts = term.heads
+    for part in parts:
+        yield from variables(part, bodies=bodies)
+    if bodies and isinstance(term, Comprehension):
+        yield from body_variables(term.body)
 
 
 def body_variables(body: Body) -> Iterator[str]:
