@@ -150,9 +150,9 @@ class HostileBuildKit(ScriptedBuildKit):
         self.status = self._say_nothing
         self._over = threading.Event()
         self._returned = threading.Event()
-        if gateway:
-            self.bridge["Solve"] = lambda _: {"result": {}}
-            self.bridge["Return"] = self._take_result
+        self._asked = threading.Event()
+        self.bridge["Solve"] = self._answer if gateway else self._know_no_gateway
+        self.bridge["Return"] = self._take_result
         handler = grpc.stream_stream_rpc_method_handler(self._session, _same, _same)
         self._server.add_generic_rpc_handlers(
             (
@@ -177,11 +177,21 @@ class HostileBuildKit(ScriptedBuildKit):
         for end in (*self._ends, self._listener):
             end.close()
 
+    def _answer(self, _request: Values) -> Values:
+        return {"result": {}}
+
+    def _know_no_gateway(self, _request: Values) -> Values:
+        # Calls are handled in any order here. The client drops its build at this answer, and a
+        # server does not tell of a call that was dropped before its turn.
+        self._asked.wait(SECONDS)
+        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
     def _take_result(self, _request: Values) -> Values:
         self._returned.set()
         return {}
 
     def _solve_by_attack(self, request: Values, gone: threading.Event) -> Values:
+        self._asked.set()
         while "Frontend" not in request and not self._returned.wait(0.01):
             if gone.is_set():
                 return {}
