@@ -393,6 +393,26 @@ def test_row_148_git_information_becomes_labels(
     }
 
 
+def test_row_150_a_policy_in_a_context_that_the_daemon_fetches_is_found(
+    cli: Cli, engine_20: Engine, scratch_context: ScratchContext, tmp_path: Path
+) -> None:
+    work, website = scratch_context(), tmp_path / "website"
+    website.mkdir()
+    (work / "Dockerfile.rego").write_text("package docker\n")
+    with tarfile.open(website / "context.tar", "w") as packed:
+        packed.add(work, arcname=".")
+    make_repository(work)
+    publish(work, website / "repository.git")
+    old = attrs.evolve(cli, docker_host=engine_20.host)
+
+    with served(website) as url:
+        for place in ("context.tar", "repository.git#main"):
+            for one in (cli, old):
+                assert "a policy in Rego is not supported by the current BuildKit" in one.refused(
+                    "build", f"{url}/{place}"
+                )
+
+
 def test_row_150_a_source_policy_is_obeyed_or_refused_by_name(
     cli: Cli, engine_20: Engine, scratch_context: ScratchContext
 ) -> None:

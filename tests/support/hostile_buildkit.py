@@ -24,7 +24,8 @@ PACKET = "fsutil.types.Packet"
 STAT, REQ, DATA, FIN, ERR = range(5)
 LINK = 0x08000000
 DIRECTORY = 0x80000000
-SECONDS = 20
+SECONDS = 40
+"""For so long what the other side has to do is waited for."""
 
 Attack = Callable[["Victim"], None]
 
@@ -130,15 +131,19 @@ class HostileBuildKit(ScriptedBuildKit):
 
         Args:
             folder: Where the sockets are made; ``address`` is the one to build with.
-            attack: Is given the client's session. What it raises is kept in ``failures``.
+            attack: Is given the client's session. What it raises is kept in ``refusals`` and
+                ``failures``, which wait for its end: the client may be gone before.
             admits: Whether the build fails when the session refused; else it claims success.
             gateway: Whether the client may lead its build.
         """
         self.address = folder / "control.sock"
         super().__init__(self.address)
-        self.refusals: list[grpc.RpcError] = []
-        self.failures: list[BaseException] = []
+        self._refusals: list[grpc.RpcError] = []
+        self._failures: list[BaseException] = []
         self._attack = attack
+        self._attacks = 0
+        """How many go on."""
+        self._ended = threading.Condition()
         self._admits = admits
         self._relay = folder / "session.sock"
         self._listener = socket.socket(socket.AF_UNIX)
@@ -150,6 +155,7 @@ class HostileBuildKit(ScriptedBuildKit):
         self.status = self._say_nothing
         self._over = threading.Event()
         self._returned = threading.Event()
+        self._failed = ""
         self._asked = threading.Event()
         self.bridge["Solve"] = self._answer if gateway else self._know_no_gateway
         self.bridge["Return"] = self._take_result
@@ -168,6 +174,8 @@ class HostileBuildKit(ScriptedBuildKit):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for event in (self._over, self._asked):
+            event.set()  # nobody is to wait on
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -176,6 +184,22 @@ class HostileBuildKit(ScriptedBuildKit):
         super().__exit__(kind, error, trace)
         for end in (*self._ends, self._listener):
             end.close()
+
+    @property
+    def refusals(self) -> list[grpc.RpcError]:
+        """What the session refused."""
+        self._await_end()
+        return self._refusals
+
+    @property
+    def failures(self) -> list[BaseException]:
+        """What else went wrong with the attacks."""
+        self._await_end()
+        return self._failures
+
+    def _await_end(self) -> None:
+        with self._ended:
+            assert self._ended.wait_for(lambda: not self._attacks, SECONDS)
 
     def _answer(self, _request: Values) -> Values:
         return {"result": {}}
@@ -186,7 +210,8 @@ class HostileBuildKit(ScriptedBuildKit):
         self._asked.wait(SECONDS)
         raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
-    def _take_result(self, _request: Values) -> Values:
+    def _take_result(self, request: Values) -> Values:
+        self._failed = request.get("error", {}).get("message", "")
         self._returned.set()
         return {}
 
@@ -196,22 +221,29 @@ class HostileBuildKit(ScriptedBuildKit):
             if gone.is_set():
                 return {}
         self._returned.clear()
+        if self._failed:  # at the client's own word
+            raise Refusal(grpc.StatusCode.UNKNOWN, self._failed)
+        with self._ended:
+            self._attacks += 1
         # Each build has a session of its own, so no connection to an earlier one may be used again.
         own = (("grpc.use_local_subchannel_pool", 1),)
         try:
             with grpc.insecure_channel(f"unix:{self._relay}", options=own) as channel:
                 self._attack(Victim(channel, len(request.get("Exporters", ()))))
         except grpc.RpcError as refusal:
-            self.refusals.append(refusal)
+            self._refusals.append(refusal)
             if self._admits:
                 raise Refusal(
                     grpc.StatusCode.UNKNOWN, f"it was refused: {_words(refusal)}"
                 ) from None
         except BaseException as error:
-            self.failures.append(error)
+            self._failures.append(error)
             raise Refusal(grpc.StatusCode.UNKNOWN, f"the attack itself failed: {error}") from error
         finally:
             self._over.set()
+            with self._ended:
+                self._attacks -= 1
+                self._ended.notify_all()
         return {}
 
     def _say_nothing(self, _request: Values, _gone: threading.Event) -> Iterator[Values]:

@@ -59,8 +59,6 @@ def test_a_file_that_is_too_long_is_refused_whatever_the_daemon_claims(
     with pytest.raises(ContextError, match=r"bigger than allowed max size \(2\.097MB\)"):
         fetch(client)
 
-    assert "error" in led.returned[0]
-
 
 def test_the_longest_file_is_fetched(led: Led, daemon: ScriptedBuildKit, client: Client) -> None:
     serve(daemon, b"x" * LIMIT)

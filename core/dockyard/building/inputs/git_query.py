@@ -13,7 +13,7 @@ from dockyard.driver import boolean
 
 VARIABLE = "BUILDX_SEND_GIT_QUERY_AS_INPUT"
 _CAPABILITY = "moby.buildkit.frontend.gitquerystring"
-_KEEP = "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+_KEEP = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 _MAIN = "context"
 _NAMED = "context:"
 
@@ -31,6 +31,11 @@ def is_wanted(environment: Environment) -> bool:
     return _is_true(environment.get(VARIABLE))
 
 
+def keeps_git_dir(build_args: Mapping[str, str]) -> bool:
+    """Say whether a context out of git shall have ``.git``."""
+    return _is_true(build_args.get(_KEEP, ""))
+
+
 def as_inputs(attributes: Mapping[str, str]) -> WithInputs:
     """Take the addresses with a query out of what the frontend is told, and give them as inputs.
 
@@ -41,7 +46,7 @@ def as_inputs(attributes: Mapping[str, str]) -> WithInputs:
         InputError: An address makes no sense.
     """
     done = WithInputs(dict(attributes), {})
-    keep = _is_true(attributes.get(_KEEP, ""))
+    keep = _is_true(attributes.get(f"build-arg:{_KEEP}", ""))
     for key, url in attributes.items():
         if key == _MAIN or key.startswith(_NAMED):
             _move(done, key, url, keep=keep and key == _MAIN)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from dockyard.errors import InputError
 from dockyard.fsutil.name import reason
+
+if TYPE_CHECKING:
+    from dockyard.building.inputs.rego.remote import RemoteContext
 
 _HERE = "cwd://"
 POLICY_LIMIT = 1 << 20
@@ -20,11 +24,11 @@ class NoFileError(InputError):
 class PolicyFiles:
     """Reads files for policies, and none that lie elsewhere."""
 
-    def __init__(self, context: Path | None, here: Path) -> None:
+    def __init__(self, context: Path | RemoteContext | None, here: Path) -> None:
         """Say where files may lie.
 
         Args:
-            context: The build context; None if it is no directory of this machine.
+            context: The build context; None if nobody can read in it, as in an archive from stdin.
             here: What ``cwd://`` stands for.
         """
         self.context = context
@@ -41,21 +45,27 @@ class PolicyFiles:
             NoFileError: It is not there.
             InputError: It cannot be read.
         """
-        root, path = self._place(name)
-        return read_file(_below(root, path, name), name, limit)
-
-    def _place(self, name: str) -> tuple[Path, str]:
         if name.startswith(_HERE):
-            return self._here, name.removeprefix(_HERE)
+            return read_file(_below(self._here, name.removeprefix(_HERE), name), name, limit)
         if self.context is None:
             raise NoFileError(
-                f"policy file {name} not found: the build context is no directory of this machine",
+                f"policy file {name} not found: the build context is an archive",
                 hint=f"name a file of this machine: filename={_HERE}PATH",
             )
-        path = PurePosixPath(name)
-        if path.is_absolute() and path.is_relative_to(self.context):
-            return self.context, str(path.relative_to(self.context))
-        return self.context, name
+        if isinstance(self.context, Path):
+            return read_file(_below(self.context, _inside(self.context, name), name), name, limit)
+        data = self.context.read(name, limit)
+        if data is None:
+            raise NoFileError(f"policy file {name} not found")
+        return _checked(data, name, limit)
+
+
+def _inside(context: Path, name: str) -> str:
+    """Give a path from the context, which a person may have written from the root."""
+    path = PurePosixPath(name)
+    if path.is_absolute() and path.is_relative_to(context):
+        return str(path.relative_to(context))
+    return name
 
 
 def _below(root: Path, path: str, name: str) -> Path:
@@ -90,6 +100,10 @@ def read_file(path: Path, name: str, limit: int = POLICY_LIMIT) -> bytes:
         raise NoFileError(f"policy file {name} not found") from error
     except (OSError, ValueError) as error:
         raise InputError(f"failed to read policy file {name}: {reason(error)}") from error
+    return _checked(data, name, limit)
+
+
+def _checked(data: bytes, name: str, limit: int) -> bytes:
     if len(data) > limit:
         raise InputError(f"failed to read policy file {name}: more than {limit >> 10} KiB")
     return data

@@ -43,12 +43,12 @@ def test_what_is_not_there_is_told(files: PolicyFiles) -> None:
         files.read("nope.rego")
 
 
-def test_without_a_directory_only_files_from_here_are_read(tmp_path: Path) -> None:
+def test_of_an_archive_only_files_from_here_are_read(tmp_path: Path) -> None:
     (tmp_path / "p.rego").write_bytes(b"x")
     files = PolicyFiles(None, tmp_path)
 
     assert files.read("cwd://p.rego") == b"x"
-    with pytest.raises(NoFileError, match="is no directory of this machine"):
+    with pytest.raises(NoFileError, match="the build context is an archive"):
         files.read("p.rego")
 
 

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from dockyard.building.inputs.extras import open_inputs
 from dockyard.building.inputs.rego.find import CAPABILITY, Found, find_policies
 from dockyard.building.inputs.source import Source
 from dockyard.building.job import Job
@@ -31,7 +32,7 @@ class Place:
         self.variables = {"HOME": str(folder)}
 
     def find(
-        self, *policies: str, filename: str = "Dockerfile", remote: bool = False
+        self, *policies: str, filename: str = "Dockerfile", archive: bool = False
     ) -> Found | None:
         environment = Environment.from_process(variables=self.variables)
         client = SimpleNamespace(capabilities=lambda: self._capabilities, workers=lambda: ())
@@ -43,9 +44,9 @@ class Place:
             progress=ProgressWriter(lambda _: None),
         )
         request = BuildRequest(policies=policies, working_directory=str(self.folder))
-        here = {} if remote else {"context": self.folder, "dockerfile": self.folder}
+        here = {} if archive else {"context": self.folder, "dockerfile": self.folder}
         source = Source(attributes={"filename": filename}, directories=here)
-        return find_policies(request, source, cast("Job", job))
+        return find_policies(source, open_inputs(request), cast("Job", job))
 
     def decide(self, *policies: str, filename: str = "Dockerfile") -> object:
         found = self.find(*policies, filename=filename)
@@ -63,7 +64,7 @@ def test_a_build_without_policies_has_none(tmp_path: Path) -> None:
 
     assert old.find() is None
     assert old.find("reset=true", "strict=true") is None
-    assert old.find(remote=True) is None
+    assert old.find(archive=True) is None
 
 
 def test_the_policy_beside_the_dockerfile_decides(place: Place) -> None:
@@ -113,9 +114,9 @@ def test_a_proxy_needs_a_daemon_that_has_one(place: Place) -> None:
     assert found.proxy
 
 
-def test_a_remote_context_has_no_files_to_name(place: Place) -> None:
-    with pytest.raises(InputError, match="policy file p.rego not found: the build context is no"):
-        place.find("filename=p.rego", remote=True)
+def test_an_archive_from_stdin_has_no_files_to_name(place: Place) -> None:
+    with pytest.raises(InputError, match="policy file p.rego not found: the build context is an"):
+        place.find("filename=p.rego", archive=True)
 
 
 def test_the_default_policy_is_refused(place: Place) -> None:
