@@ -1,4 +1,4 @@
-"""The typed facade over pluggy: one method a hook, and the only code that calls one.
+"""The typed facade over the plugins: one method a hook, and the only code that calls one.
 
 A call about a node reaches the plugin of that node's driver, the core's own defaults, and
 whatever wraps the hook; never another driver. Plugins are imported when first needed, and one
@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dockyard.errors import (
     DriverConflictError,
     DriverNotFoundError,
     EndpointError,
     HookNotAnsweredError,
-    HookVersionError,
     PluginError,
-    PluginLoadError,
 )
 from dockyard.plugin.discovery import DRIVERS, WRAPPERS, Offer
+from dockyard.plugin.loader import DEFAULTS, Loader
 
 if TYPE_CHECKING:
-    import pluggy
-
     from dockyard.cancellation import Cancellation
     from dockyard.config import Environment
     from dockyard.driver import (
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-_DEFAULTS = "dockyard"
-
 
 class PluginManager:
     """The installed plugins, and one method for each question that they answer."""
@@ -64,7 +59,7 @@ class PluginManager:
         self._disabled = frozenset(disabled)
         self._offers = list(offers)
         self._lock = threading.RLock()
-        self._pm: pluggy.PluginManager | None = None
+        self._loader = Loader()
         self._drivers: dict[str, tuple[object, DriverType]] = {}
         self._failures: dict[str, PluginError] = {}
         self._wrappers_loaded = False
@@ -149,10 +144,10 @@ class PluginManager:
             return f"{off}; or {self.missing_hint(None)}"
         return self.missing_hint(None)
 
-    def register(self, plugin: object, name: str = _DEFAULTS) -> None:
+    def register(self, plugin: object, name: str = DEFAULTS) -> None:
         """Add a plugin that no distribution offers: the core's own defaults, or a test's."""
         with self._lock:
-            self._manager().register(plugin, name)
+            self._loader.register(plugin, name)
 
     # --- one method a hook ------------------------------------------------------------------
 
@@ -319,7 +314,7 @@ class PluginManager:
         with self._lock:
             plugin, _ = self._driver(driver)
             self._load_wrappers()
-            caller = self._caller(hook, plugin)
+            caller = self._loader.caller(hook, plugin)
         answer = caller(**arguments)
         if answer is not None and not isinstance(answer, kind):
             raise PluginError(
@@ -328,31 +323,7 @@ class PluginManager:
             )
         return answer
 
-    def _caller(self, hook: str, plugin: object) -> pluggy.HookCaller:
-        """Give a caller that reaches the one driver, the core's defaults, and all wrappers."""
-        manager = self._manager()
-        defaults = manager.get_plugin(_DEFAULTS)
-        strangers = {
-            implementation.plugin
-            for implementation in getattr(manager.hook, hook).get_hookimpls()
-            if implementation.plugin is not plugin
-            and implementation.plugin is not defaults
-            and not (implementation.wrapper or implementation.hookwrapper)
-        }
-        return manager.subset_hook_caller(hook, strangers)
-
     # --- loading ----------------------------------------------------------------------------
-
-    def _manager(self) -> pluggy.PluginManager:
-        if self._pm is None:
-            import pluggy
-
-            from dockyard.plugin.hookspecs import DriverHooks
-            from dockyard.plugin.marker import PROJECT
-
-            self._pm = pluggy.PluginManager(PROJECT)
-            self._pm.add_hookspecs(DriverHooks)
-        return self._pm
 
     def _enabled(self, group: str) -> list[Offer]:
         return [
@@ -382,25 +353,11 @@ class PluginManager:
             if len(rivals) > 1:
                 raise DriverConflictError(name, [rival.provider for rival in rivals])
             try:
-                self._drivers[name] = self._load_driver(rivals[0])
+                self._drivers[name] = self._loader.driver(rivals[0])
             except PluginError as error:
                 self._failures[name] = error
                 raise
             return self._drivers[name]
-
-    def _load_driver(self, offer: Offer) -> tuple[object, DriverType]:
-        plugin = self._load(offer)
-        manager = self._manager()
-        try:
-            answers = manager.subset_hook_caller(
-                "dockyard_driver", set(manager.get_plugins()) - {plugin}
-            )()
-            return plugin, _checked(offer, answers)
-        except Exception as error:
-            manager.unregister(plugin)
-            if isinstance(error, PluginError):
-                raise
-            raise PluginLoadError(offer.name, offer.provider, _words(error)) from error
 
     def _load_wrappers(self) -> None:
         if self._wrappers_loaded:
@@ -408,30 +365,9 @@ class PluginManager:
         self._wrappers_loaded = True
         for offer in self._enabled(WRAPPERS):
             try:
-                self._load(offer)
+                self._loader.wrapper(offer)
             except PluginError as error:
                 self._failures[f"{offer.name} ({offer.distribution})"] = error
-
-    def _load(self, offer: Offer) -> object:
-        """Import a plugin and register it.
-
-        Raises:
-            PluginLoadError: It cannot be imported, or its hooks are not ours.
-        """
-        from pluggy import PluginValidationError
-
-        manager = self._manager()
-        plugin: object = None
-        try:
-            plugin = _import(offer.value)
-            manager.register(plugin, f"{offer.group}:{offer.name}:{offer.distribution}")
-            manager.check_pending()
-        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-            if plugin is not None and manager.is_registered(plugin):
-                manager.unregister(plugin)
-            words = str(error) if isinstance(error, PluginValidationError) else _words(error)
-            raise PluginLoadError(offer.name, offer.provider, " ".join(words.split())) from error
-        return plugin
 
 
 def declared_features(declared: DriverType) -> NodeFeatures:
@@ -446,39 +382,6 @@ def declared_features(declared: DriverType) -> NodeFeatures:
             for feature in Feature
         }
     )
-
-
-def _checked(offer: Offer, answers: Sequence[Any]) -> DriverType:
-    from dockyard.driver import HOOK_SPEC_VERSION, DriverType
-
-    if len(answers) != 1 or not isinstance(answers[0], DriverType):
-        raise PluginLoadError(
-            offer.name, offer.provider, "it has no dockyard_driver hook that gives a DriverType"
-        )
-    declared = answers[0]
-    if declared.name != offer.name:
-        raise PluginLoadError(
-            offer.name, offer.provider, f"its entry point offers a driver named {declared.name!r}"
-        )
-    theirs = declared.hook_spec.split(".")
-    ours = HOOK_SPEC_VERSION.split(".")
-    if theirs[0] != ours[0] or int(theirs[1]) > int(ours[1]):
-        raise HookVersionError(offer.provider, declared.hook_spec, HOOK_SPEC_VERSION)
-    return declared
-
-
-def _import(value: str) -> object:
-    import importlib
-
-    module, _, attribute = value.partition(":")
-    found: object = importlib.import_module(module)
-    for part in filter(None, attribute.split(".")):
-        found = getattr(found, part)
-    return found
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _known_packages() -> dict[str, str]:

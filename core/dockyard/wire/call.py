@@ -1,4 +1,4 @@
-"""One gRPC call, as the side that made it and the side that serves it see it.
+"""One gRPC call, as far as both sides see it alike: the messages that are sent and received.
 
 Callbacks run in the loop and must not block; what one raises ends its call, and comes out of
 :meth:`.loop.Loop.run`.
@@ -11,39 +11,15 @@ from struct import Struct
 
 from dockyard.wire import frames
 from dockyard.wire.connection import Connection
-from dockyard.wire.errors import CallError, WireError
-from dockyard.wire.fields import (
-    CONTENT_TYPE,
-    Metadata,
-    check_headers,
-    is_grpc,
-    not_grpc,
-    parse_timeout,
-    to_metadata,
-)
 from dockyard.wire.frames import ViolationError
-from dockyard.wire.hpack import ENTRY_OVERHEAD, Header
 from dockyard.wire.limits import MAX_MESSAGE
-from dockyard.wire.loop import Loop, Timer
-from dockyard.wire.status import (
-    Code,
-    code_of_reset,
-    decode_details,
-    encode_details,
-    parse_code,
-    percent_decode,
-    percent_encode,
-    reset_of_code,
-)
+from dockyard.wire.status import Code, reset_of_code
 from dockyard.wire.stream import Source, Stream
 from dockyard.wire.transport import Buffer
-
-Handler = Callable[["ServerCall"], None]
 
 _PREFIX = Struct(">BI")
 _JOINED = 4096  # messages up to this size are copied into one buffer
 _FIRST_PART = 1 << 20  # memory taken for a message before more of it is there
-_BODY_SHOWN = 1024
 
 
 def frame(length: int) -> bytes:
@@ -95,7 +71,7 @@ class Call(Stream):
     def wake(self) -> None:
         """Ask the source again: it has something."""
         self.stalled = False
-        self.connection.ready(self)
+        self.connection.outflow.ready(self)
 
     def half_close(self) -> None:
         """Tell the peer that no message comes after those that wait."""
@@ -108,7 +84,7 @@ class Call(Stream):
     def resume(self) -> None:
         """Undo :meth:`pause`."""
         self.paused = False
-        self.connection.give_credit(self)
+        self.connection.inflow.give_credit(self)
 
     def cancel(self, code: Code = Code.CANCELLED) -> None:
         """End the call at once, in both directions; what waits is dropped."""
@@ -193,7 +169,7 @@ class Call(Stream):
         """Have room for ``size`` bytes of the message. Memory follows what was received."""
         view = self._view
         if self._room < size:
-            self.connection.hold(self, size - self._room)
+            self.connection.inflow.hold(self, size - self._room)
             self._view = memoryview(bytearray(size))
             self._view[: self._filled] = view[: self._filled]
             self._room = size
@@ -224,237 +200,6 @@ class Call(Stream):
         self._view = memoryview(b"")
         self._room = 0
         self._size = -1
-
-
-class ClientCall(Call):
-    """A call that we made."""
-
-    __slots__ = ("_answered", "_body", "_failure", "on_end", "on_headers")
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self.on_end: Callable[[WireError | None], None] | None = None
-        self.on_headers: Callable[[Metadata], None] | None = None
-        self._answered = False
-        self._failure: CallError | None = None  # the response is none of gRPC
-        self._body = b""  # and this is how its text begins
-
-    def cancel(self, code: Code = Code.CANCELLED) -> None:
-        """End the call at once; ``on_end`` gets a CallError with ``code``."""
-        if not self.closed:
-            super().cancel(code)
-            late = code is Code.DEADLINE_EXCEEDED
-            why = "no answer came in time" if late else "the call was canceled here"
-            self._finish(CallError(code, why))
-
-    def headers_received(self, headers: list[Header], ended: bool) -> None:
-        status = check_headers(headers, (b":status",), trailers=self._answered).get(b":status")
-        if status is not None:
-            if not status.isdigit() or len(status) != 3:
-                raise ViolationError(frames.PROTOCOL_ERROR, f"a response of status {status!r}")
-            if status[:1] == b"1" and not ended:
-                return
-            self._answered = True
-            self._failure = not_grpc(int(status), headers)
-            if not ended and self._failure is None and self.on_headers is not None:
-                self.on_headers(to_metadata(headers))
-        elif not ended:
-            raise ViolationError(frames.PROTOCOL_ERROR, "trailers that do not end the stream")
-        if ended:
-            self._finish(self._status(headers))
-
-    def reset_received(self, code: int) -> None:
-        self._finish(
-            CallError(
-                code_of_reset(code), f"the server reset the stream: {frames.error_name(code)}"
-            )
-        )
-
-    def connection_lost(self, error: WireError) -> None:
-        self._finish(error)
-
-    def _takes(self, data: memoryview) -> bool:
-        if not self._answered:
-            raise ViolationError(frames.PROTOCOL_ERROR, "DATA before HEADERS")
-        if self._failure is not None and len(self._body) < _BODY_SHOWN:
-            self._body += data[:_BODY_SHOWN]
-        return self._failure is None
-
-    def _peer_ended(self) -> None:
-        self._finish(
-            self._http_failure()
-            or CallError(Code.INTERNAL, "the server ended the call without a status")
-        )
-
-    def _status(self, headers: list[Header]) -> WireError | None:
-        fields = dict(headers)
-        if b"grpc-status" not in fields:
-            return self._http_failure() or CallError(
-                Code.UNKNOWN, "the server ended the call without a status"
-            )
-        code = parse_code(fields[b"grpc-status"])
-        if code is not Code.OK:
-            return CallError(
-                code,
-                percent_decode(fields.get(b"grpc-message", b"")),
-                decode_details(fields.get(b"grpc-status-details-bin", b"")),
-            )
-        if self._inside_message():
-            return CallError(Code.INTERNAL, "the server ended the call inside a message")
-        return None
-
-    def _http_failure(self) -> CallError | None:
-        if self._failure is not None and self._body:
-            text = self._body[:_BODY_SHOWN].decode("utf-8", "replace").strip()
-            return CallError(self._failure.code, f"{self._failure.message}: {text}")
-        return self._failure
-
-    def _finish(self, error: WireError | None) -> None:
-        on_end, self.on_end = self.on_end, None
-        self.on_message = self.on_headers = None
-        if on_end is not None:
-            on_end(error)
-
-
-class ServerCall(Call):
-    """A call that the peer made. The handler sets what it wants to hear of, while it is called.
-
-    A handler that sets no ``on_message`` gets no messages. ``on_half_close`` comes after the
-    last message. ``on_cancel`` comes when the peer gave up, its deadline passed or the
-    connection broke; the call is over then, and whatever is sent on it is dropped.
-    """
-
-    __slots__ = (
-        "_loop",
-        "_serve",
-        "_started",
-        "_timer",
-        "metadata",
-        "method",
-        "on_cancel",
-        "on_half_close",
-    )
-
-    def __init__(self, connection: Connection, loop: Loop, serve: Handler) -> None:
-        super().__init__(connection)
-        self.method = ""
-        self.metadata: Metadata = ()
-        self.on_half_close: Callable[[], None] | None = None
-        self.on_cancel: Callable[[], None] | None = None
-        self._loop = loop
-        self._serve = serve
-        self._started = False
-        self._timer: Timer | None = None
-
-    def get(self, key: str) -> str | None:
-        """Return the first value of ``key`` (in lower case) in the metadata."""
-        return next((value for name, value in self.metadata if name == key), None)
-
-    def get_all(self, key: str) -> list[str]:
-        """Return all values of ``key`` (in lower case), in their order."""
-        return [value for name, value in self.metadata if name == key]
-
-    def finish(self, code: Code = Code.OK, message: str = "", details: bytes = b"") -> None:
-        """End the call with a status, once everything queued was sent.
-
-        With OK the source goes on until it returns None. With another code it is not asked any
-        more; it should stand between two messages then.
-        """
-        if self.closed or self.ending:
-            return
-        if code is not Code.OK:
-            self.source = None
-        trailers = [(b"grpc-status", b"%d" % code)]
-        if message:
-            trailers.append((b"grpc-message", percent_encode(message)))
-        if details:
-            trailers.append((b"grpc-status-details-bin", encode_details(details)))
-        if not self._started and self.source is None:
-            self._started = True
-            trailers[:0] = [(b":status", b"200"), CONTENT_TYPE]
-        self._before_sending()
-        self.end(self._shorten(trailers))
-
-    def cancel(self, code: Code = Code.CANCELLED) -> None:
-        """End the call at once, without a status; ``on_cancel`` is not called."""
-        self._mute()
-        super().cancel(code)
-
-    def headers_received(self, headers: list[Header], ended: bool) -> None:
-        if self.method:
-            check_headers(headers, (), trailers=True)
-            if not ended:
-                raise ViolationError(frames.PROTOCOL_ERROR, "trailers that do not end the stream")
-            self._peer_ended()
-            return
-        fields = check_headers(headers, (b":method", b":scheme", b":path"), trailers=False)
-        self.connection.hold(self, sum(len(n) + len(v) + ENTRY_OVERHEAD for n, v in headers))
-        self.method = fields[b":path"].decode("utf-8", "replace")
-        self.metadata = to_metadata(headers)
-        if fields[b":method"] != b"POST" or not is_grpc(headers):
-            self._started = True
-            self.connection.send_headers(self, [(b":status", b"415")])
-            self.end([(b"grpc-status", b"2"), (b"grpc-message", b"not a gRPC request")])
-            return
-        timeout = self.get("grpc-timeout")
-        if timeout is not None:
-            self._timer = self._loop.call_later(parse_timeout(timeout), self._expire)
-        self._serve(self)
-        if ended:
-            self._peer_ended()
-
-    def reset_received(self, code: int) -> None:
-        self._canceled()
-
-    def connection_lost(self, error: WireError) -> None:
-        self._canceled()
-
-    def released(self) -> None:
-        super().released()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _before_sending(self) -> None:
-        if not self._started:
-            self._started = True
-            self.connection.send_headers(self, [(b":status", b"200"), CONTENT_TYPE])
-
-    def _takes(self, _data: memoryview) -> bool:
-        return not self.ending
-
-    def _peer_ended(self) -> None:
-        if self._inside_message() and not self.ending:
-            raise ViolationError(frames.PROTOCOL_ERROR, "a stream that ends inside a message")
-        on_half_close, self.on_half_close = self.on_half_close, None
-        if on_half_close is not None and not (self.closed or self.ending):
-            on_half_close()
-
-    def _expire(self) -> None:
-        # A status, not a reset: when the peer's clock is behind ours it would take a reset for
-        # a cancellation by somebody else.
-        if not self.closed:
-            self.drop()
-            self.finish(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
-            self._canceled()
-
-    def _canceled(self) -> None:
-        on_cancel = self.on_cancel
-        self._mute()
-        if on_cancel is not None:
-            on_cancel()
-
-    def _mute(self) -> None:
-        self.on_message = self.on_half_close = self.on_cancel = None
-
-    def _shorten(self, trailers: list[Header]) -> list[Header]:
-        """Leave out what the peer would not accept: first the details, then the message."""
-        while len(trailers) > 1:
-            size = sum(len(name) + len(value) + ENTRY_OVERHEAD for name, value in trailers)
-            if size <= self.connection.peer_headers or trailers[-1][0] == b"grpc-status":
-                break
-            trailers.pop()
-        return trailers
 
 
 def _unchanging(buffer: Buffer) -> Buffer:

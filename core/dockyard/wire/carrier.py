@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dockyard.wire import frames
-from dockyard.wire.connection import TURN, Connection
+from dockyard.wire.connection import Connection
 from dockyard.wire.errors import ConnectionLost, WireError
 from dockyard.wire.loop import READ, WRITE, Loop
+from dockyard.wire.outflow import TURN
 from dockyard.wire.transport import Buffer, ByteStream
 
 TYPE_CHECKING = False

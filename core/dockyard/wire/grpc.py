@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from dockyard.wire.call import Call, ClientCall, Handler, ServerCall, frame
+from dockyard.wire.call import Call, frame
 from dockyard.wire.carrier import Carrier, StreamCarrier
+from dockyard.wire.client_call import ClientCall
 from dockyard.wire.connection import Connection
 from dockyard.wire.errors import CallError, ConnectionLost, WireError
 from dockyard.wire.fields import (
@@ -21,6 +22,7 @@ from dockyard.wire.fields import (
 )
 from dockyard.wire.limits import DEFAULT_LIMITS, MAX_MESSAGE, Limits
 from dockyard.wire.loop import Loop, Timer
+from dockyard.wire.server_call import Handler, ServerCall
 from dockyard.wire.status import Code
 from dockyard.wire.transport import ByteStream
 

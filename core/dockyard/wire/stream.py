@@ -1,8 +1,8 @@
 """One HTTP/2 stream, as the engine keeps it; calls derive from it.
 
 What the engine and the stream share is plain data in slots: this is the hot path. Everything
-here belongs to :class:`.connection.Connection`, except the four methods at the end, by which a
-call learns what happened.
+here belongs to :class:`.connection.Connection` and its parts, except the four methods at the end,
+by which a call learns what happened.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Stream:
             if len(buffer):
                 self.queue.append(buffer)
                 self.queued += len(buffer)
-        self.connection.ready(self)
+        self.connection.outflow.ready(self)
 
     def end(self, trailers: list[Header] | None = None) -> None:
         """End the stream, with trailers if given, once all that waits was sent."""
@@ -77,7 +77,7 @@ class Stream:
             return
         self.ending = True
         self.trailers = trailers
-        self.connection.ready(self)
+        self.connection.outflow.ready(self)
 
     def drop(self) -> None:
         """Forget what waits to be sent, also the end."""

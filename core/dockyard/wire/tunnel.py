@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dockyard.wire.call import Call, Handler, frame
+from dockyard.wire.call import Call, frame
 from dockyard.wire.carrier import Carrier, Inbox, raiser
 from dockyard.wire.codec import CodecError
 from dockyard.wire.connection import Connection
@@ -18,6 +18,7 @@ from dockyard.wire.grpc import Channel, Server
 from dockyard.wire.limits import DEFAULT_LIMITS, Limits
 from dockyard.wire.loop import Loop
 from dockyard.wire.packet import bytes_header, parse_bytes
+from dockyard.wire.server_call import Handler
 from dockyard.wire.transport import Buffer
 
 PIECE = 32 << 10

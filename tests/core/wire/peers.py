@@ -19,8 +19,9 @@ import h2.events
 import h2.settings
 
 from dockyard.wire import frames
-from dockyard.wire.call import ClientCall, Handler, ServerCall
+from dockyard.wire.call import frame
 from dockyard.wire.carrier import Inbox
+from dockyard.wire.client_call import ClientCall
 from dockyard.wire.connection import Connection
 from dockyard.wire.errors import WireError
 from dockyard.wire.fields import Metadata
@@ -28,6 +29,7 @@ from dockyard.wire.grpc import Channel, Server
 from dockyard.wire.hpack import Encoder, Header
 from dockyard.wire.limits import DEFAULT_LIMITS, Limits
 from dockyard.wire.loop import Loop
+from dockyard.wire.server_call import Handler, ServerCall
 from dockyard.wire.transport import Buffer
 
 REQUEST: list[Header] = [
@@ -131,7 +133,8 @@ def grpcio_server(
     folder: Path, methods: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]
 ) -> Iterator[str]:
     """Run a grpcio server on a unix socket; gives its path."""
-    server = grpc.server(futures.ThreadPoolExecutor(8), options=BIG)
+    patient = ("grpc.http2.max_ping_strikes", 0)  # however often it is asked for a sign of life
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=[*BIG, patient])
     server.add_generic_rpc_handlers((GenericService(methods),))
     path = str(folder / "grpc.sock")
     server.add_insecure_port(f"unix:{path}")
@@ -139,7 +142,7 @@ def grpcio_server(
     try:
         yield path
     finally:
-        server.stop(0).wait()
+        server.stop(0).wait(30)
 
 
 @contextlib.contextmanager
@@ -308,6 +311,17 @@ class Rig:
 
     def close(self) -> None:
         self.loop.close()
+
+
+def message(data: bytes) -> bytes:
+    """Give a message as it stands in DATA frames."""
+    return frame(len(data)) + data
+
+
+def echo(call: ServerCall) -> None:
+    """Answer each message with itself."""
+    call.on_message = call.send
+    call.on_half_close = call.finish
 
 
 def refuse(_call: ServerCall) -> None:

@@ -39,7 +39,7 @@ def test_a_source_that_wakes_itself_while_it_is_asked_is_asked_again(loop: Loop)
         channel = Channel(loop, Plain(left))
         call = Outcome().start(channel, "/t.T/Echo")
         call.set_source(source)
-        assert loop.run(lambda: len(asked) == 3, 5)
+        assert loop.run(lambda: len(asked) == 3, 30)
         assert frames.data_header(6, 0, 1) + b"\0\0\0\0\x01x" in received(right)
         channel.close()
 
@@ -61,7 +61,7 @@ def test_a_full_socket_is_waited_for_and_nothing_is_lost(loop: Loop) -> None:
         call.half_close()
 
         loop.register(right.fileno(), READ, lambda _event: got.extend(right.recv(50_000)))
-        assert loop.run(lambda: call.sent_end and got.endswith(data[-100:]), 20)
+        assert loop.run(lambda: call.sent_end and got.endswith(data[-100:]), 30)
         loop.unregister(right.fileno())
         sent = b"".join(
             payload for kind, _f, _s, payload in parse(bytes(got)) if kind == frames.DATA
@@ -77,7 +77,7 @@ def test_a_violation_is_answered_by_a_goaway_before_the_stream_is_closed(loop: L
         right.sendall(frames.PREFACE + frames.settings([]) + frames.frame(frames.DATA, 0, 0, b"x"))
         server = Server(loop, Plain(left), {})
         server.on_close = closed.append
-        assert loop.run(lambda: bool(closed), 5)
+        assert loop.run(lambda: bool(closed), 30)
         assert isinstance(closed[0], PeerError)
         assert left.fileno() == -1
         assert goaway_of(parse(received(right))) == (1, "DATA on stream 0, which is idle")
@@ -97,12 +97,12 @@ def test_what_a_stream_raises_is_a_lost_connection_and_what_a_source_raises_is_n
         call = Outcome().start(channel, "/t.T/Echo")
         call.set_source(source)
         with pytest.raises(OSError, match="cannot be read"):
-            loop.run(lambda: False, 5)
+            loop.run(lambda: False, 30)
         assert not channel.closed
         outcome = Outcome()
         outcome.start(channel, "/t.T/Echo")
         right.close()
-        assert loop.run(lambda: outcome.over, 5)
+        assert loop.run(lambda: outcome.over, 30)
         assert isinstance(outcome.error, ConnectionLost)
         assert channel.closed
 
@@ -127,7 +127,7 @@ def test_a_channel_that_is_closed_by_a_callback_while_it_receives_stops_there(lo
         channel = Channel(loop, Plain(left))
         channel.on_close = closed.append
         channel.start("/t.T/Echo", on_message=on_message, on_end=ends.append)
-        assert loop.run(lambda: bool(closed), 5)
+        assert loop.run(lambda: bool(closed), 30)
         assert messages == [b"one"]
         assert [type(error) for error in ends] == [ConnectionLost]
         assert closed == [None]
@@ -144,6 +144,6 @@ def test_two_of_our_ends_understand_each_other(loop: Loop) -> None:
     channel = Channel(loop, Plain(left))
     for size in (0, 1, 16_379, 16_380, 300_000):
         data = b"x" * size
-        assert channel.unary("/t.T/Echo", data, timeout=20) == data
+        assert channel.unary("/t.T/Echo", data, timeout=30) == data
     channel.close()
-    assert loop.run(lambda: server.closed, 5)
+    assert loop.run(lambda: server.closed, 30)

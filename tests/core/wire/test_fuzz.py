@@ -9,14 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.wire.peers import REQUEST, RESPONSE, TRAILERS, Outcome, RawServerRig, Rig
+from core.wire.peers import REQUEST, RESPONSE, TRAILERS, Outcome, RawServerRig, Rig, echo
 from dockyard.wire import frames
-from dockyard.wire.call import ClientCall, ServerCall, frame
+from dockyard.wire.call import frame
+from dockyard.wire.client_call import ClientCall
 from dockyard.wire.connection import Connection
 from dockyard.wire.errors import PeerError
 from dockyard.wire.hpack import Encoder
 from dockyard.wire.limits import Limits
 from dockyard.wire.loop import Loop
+from dockyard.wire.server_call import ServerCall
 
 LIMITS = Limits(
     message=1 << 16,
@@ -29,11 +31,6 @@ LIMITS = Limits(
     queued_replies=100,
     churn=200,
 )
-
-
-def echo(call: ServerCall) -> None:
-    call.on_message = call.send
-    call.on_half_close = call.finish
 
 
 class Target:
@@ -78,8 +75,8 @@ class Target:
         assert len(rest) < LIMITS.frame + frames.HEADER_SIZE
         assert len(connection.streams) <= LIMITS.streams
         assert sum(stream.held for stream in connection.streams.values()) <= LIMITS.buffered
-        assert len(connection._block) <= LIMITS.headers + LIMITS.frame
-        assert connection._decoder._table.size <= 4096
+        assert len(connection._headers._block) <= LIMITS.headers + LIMITS.frame
+        assert connection._headers._decoder._table.size <= 4096
         for _ in range(100):
             if not connection.pull(1 << 20):
                 break

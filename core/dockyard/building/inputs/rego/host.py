@@ -7,10 +7,10 @@ from time import monotonic, time_ns
 
 from dockyard.building.inputs.rego.document import Document
 from dockyard.building.inputs.rego.files import PolicyFiles
-from dockyard.building.inputs.rego.language.evaluate import Function
 from dockyard.building.inputs.rego.language.fault import PolicyFaultError, WrongOperandError
 from dockyard.building.inputs.rego.language.functions.encodings import read_json
 from dockyard.building.inputs.rego.language.functions.operand import text
+from dockyard.building.inputs.rego.language.term import Function
 from dockyard.building.inputs.rego.language.value import (
     UNDEFINED,
     Maybe,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import signature
 
-from dockyard.building.inputs.rego.language.evaluate import Function
 from dockyard.building.inputs.rego.language.functions import (
     collections,
     encodings,
@@ -16,6 +15,7 @@ from dockyard.building.inputs.rego.language.functions import (
     times,
     versions,
 )
+from dockyard.building.inputs.rego.language.term import Function
 
 FUNCTIONS: Mapping[str, Function] = {
     "plus": numbers.plus, "minus": numbers.minus, "mul": numbers.mul, "div": numbers.div,
