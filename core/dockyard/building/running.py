@@ -14,6 +14,9 @@ _Result = TypeVar("_Result")
 
 Emit = Callable[[StatusUpdate], None]
 
+_LOOK_AGAIN = 0.5
+"""Seconds of one wait for events. A Ctrl-C that comes just as a wait begins is heeded after it."""
+
 
 class Running(Generic[_Result]):
     """Work in a thread: its events as they come, its result or its error at the end."""
@@ -42,9 +45,10 @@ class Running(Generic[_Result]):
         """
         while True:
             try:
-                event = self._events.get(timeout=interval)
+                event = self._events.get(timeout=_LOOK_AGAIN if interval is None else interval)
             except queue.Empty:
-                yield None
+                if interval is not None:
+                    yield None
                 continue
             if event is None:
                 return

@@ -39,8 +39,8 @@ class Patience(NamedTuple):
     """Silence on the status stream that counts as its end, once the build is over."""
     unheard: float = 1.0
     """The same when the build failed before anything was heard of it."""
-    grace: float = 1.0
-    """For the last status messages after a cancel."""
+    grace: float = 3.0
+    """For the last status messages after a cancel; mostly they come, and end, much sooner."""
     interval: float = 10.0
     """Silence after which the daemon is asked whether it is still there."""
     answer: float = 20.0

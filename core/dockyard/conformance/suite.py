@@ -21,8 +21,6 @@ from dockyard.conformance.shared import Shared
 from dockyard.conformance.subject import Subject
 from dockyard.driver import Feature, Level
 
-_SETTLING_SECONDS = 5.0
-
 
 class Conformance:
     """What every driver has to pass. Give the fixture ``subject``, of the scope ``class``."""
@@ -176,7 +174,7 @@ class Conformance:
         try_local_output(bench, name, sample)
         before = _held()
         try_local_output(bench, name, sample)
-        deadline = time.monotonic() + _SETTLING_SECONDS
+        deadline = time.monotonic() + bench.subject.answer_seconds
         while (left := _held() - before) and time.monotonic() < deadline:
             time.sleep(0.02)
         if left:

@@ -137,8 +137,9 @@ def _read(process: subprocess.Popen[bytes], until: float) -> tuple[bool, bytes, 
             left = until - time.monotonic()
             if left <= 0:
                 return False, bytes(output), bytes(errors)
-            ready = selector.select(min(left, _LOOK_AGAIN))
-            if not ready and process.poll() is not None:
+            ended = process.poll() is not None  # before we look: then it has said everything
+            ready = selector.select(0 if ended else min(left, _LOOK_AGAIN))
+            if not ready and ended:
                 break
             for key, _ in ready:
                 data = os.read(key.fd, 65536)

@@ -109,15 +109,15 @@ class Transport(HttpClient):
         forget = cancel.on_cancel(done.set)
         try:
             threading.Thread(target=run, name="dockyard-registry", daemon=True).start()
-            done.wait(self.deadline)
+            in_time = done.wait(self.deadline)
         finally:
             forget()
             over.cancel()
         cancel.check()
+        if not in_time:  # what the thread says of it now is only that it was ended
+            raise TimeoutError(f"no whole answer within {self.deadline:g} seconds")
         if errors:
             raise errors[0]
-        if not results:
-            raise TimeoutError(f"no whole answer within {self.deadline:g} seconds")
         return results[0]
 
     def _exchange(

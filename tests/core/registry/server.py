@@ -136,7 +136,7 @@ def _handler(registry: Callable[[], FakeRegistry]) -> type[BaseHTTPRequestHandle
             if found.slowly is not None:
                 self.wfile.write(found.body[:1])
                 self.wfile.flush()
-                found.slowly.wait(30)
+                found.slowly.wait(60)
                 self.wfile.write(found.body[1:])
             else:
                 self.wfile.write(found.body)

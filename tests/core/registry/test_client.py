@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trustme
@@ -144,12 +145,12 @@ def test_a_registry_that_hangs_ends_in_an_error(registry: FakeRegistry) -> None:
     registry.answers["GET /v2/a/b/manifests/1"] = Answer(body=b"{}", slowly=never)
     begin = time.monotonic()
 
-    message = refused(client(registry, deadline=0.5), image(registry))
+    message = refused(client(registry, deadline=1.5), image(registry))
 
     never.set()
     # Which of two limits is the first to notice depends on how busy the machine is.
-    assert "no whole answer within 0.5 seconds" in message or "it does not answer" in message
-    assert time.monotonic() - begin < 10
+    assert "no whole answer within 1.5 seconds" in message or "it does not answer" in message
+    assert time.monotonic() - begin < 25
 
 
 def test_a_cancellation_ends_a_request(registry: FakeRegistry) -> None:
@@ -319,14 +320,26 @@ def test_a_token_server_that_hangs_ends_in_an_error(registry: FakeRegistry) -> N
     registry.answers["POST /token"] = Answer(body=b"{}", slowly=over)
     try:
         message = refused(
-            client(registry, password=PASSWORD, deadline=0.3),
+            client(registry, password=PASSWORD, deadline=4),
             image(registry),
             error=CredentialError,
         )
     finally:
         over.set()
 
-    assert "no whole answer within 0.3 seconds" in message
+    assert "no whole answer within 4 seconds" in message
+
+
+def test_what_is_ended_because_it_is_late_was_not_canceled() -> None:
+    def work(over: Cancellation) -> None:
+        turned = threading.Event()
+        over.on_cancel(turned.set)
+        over.on_cancel(partial(threading.current_thread().join, 45))  # the error is there at once
+        assert turned.wait(45)
+        over.check()
+
+    with pytest.raises(TimeoutError, match=r"no whole answer within 0\.05 seconds"):
+        Transport(deadline=0.05)._in_time(work, Cancellation())
 
 
 @pytest.mark.parametrize("canceled", [True, False])
@@ -346,7 +359,7 @@ def test_a_handshake_that_nobody_answers_is_not_waited_for(*, canceled: bool) ->
         finally:
             timer.cancel()
 
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 25
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 10", "Transfer-Encoding: chunked"])

@@ -24,6 +24,8 @@ def absurd(told: object, asked: list[str]) -> Script:
 
     def serve(connection: socket.socket) -> None:
         head = connection.recv(1 << 16, socket.MSG_PEEK)
+        if not head:
+            return
         asked.append(head.split(b" ", 2)[1].decode())
         if b"/containers/buildx_buildkit_b0/json" in head:
             missing(connection)

@@ -55,7 +55,9 @@ def pull(events: list[object]) -> Line:
     return line
 
 
-def test_a_fast_pull_is_one_line_that_begins_and_ends() -> None:
+def test_a_fast_pull_is_one_line_that_begins_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_QUIET", 600.0)
+
     line = pull([downloading("a", 1, 10), DONE])
 
     assert line.shown == [("pulling image img", 0, 0, False), ("pulling image img", 0, 0, True)]
@@ -75,6 +77,7 @@ def test_a_slow_pull_tells_how_many_bytes_of_all_layers_came(
 
 def test_a_long_pull_tells_it_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "_QUIET", 0.0)
+    monkeypatch.setattr(image, "_PAUSE", 600.0)
 
     line = pull([downloading("a", count, 1000) for count in range(1, 1000)])
 

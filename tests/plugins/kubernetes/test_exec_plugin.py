@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -59,7 +60,7 @@ def make_plugin(tmp_path: Path) -> MakePlugin:
 
 
 def show(plugin: Plugin, cancel: Cancellation | None = None) -> str:
-    with Wait(20, cancel) as wait:
+    with Wait(50, cancel) as wait:
         return plugin.show(wait).authorization
 
 
@@ -99,7 +100,7 @@ def test_a_token_that_is_over_is_asked_for_again(
 
 def test_a_refused_token_is_asked_for_again(make_plugin: MakePlugin, tmp_path: Path) -> None:
     plugin = make_plugin(counting(credential(token="t")))
-    with Wait(20) as wait:
+    with Wait(50) as wait:
         shown = plugin.show(wait)
 
         assert plugin.refused(shown)
@@ -111,7 +112,7 @@ def test_a_refused_token_is_asked_for_again(make_plugin: MakePlugin, tmp_path: P
 @pytest.mark.timeout(30)
 def test_a_token_can_be_refused_while_the_program_runs(make_plugin: MakePlugin) -> None:
     plugin = make_plugin(credential(token="t"))
-    with Wait(20) as wait:
+    with Wait(50) as wait:
         shown = plugin.show(wait)
 
     with plugin._lock:  # another thread runs the program
@@ -134,7 +135,7 @@ def test_threads_wait_for_one_run(make_plugin: MakePlugin, tmp_path: Path) -> No
 def test_a_certificate_is_taken(make_plugin: MakePlugin) -> None:
     plugin = make_plugin(credential(clientCertificateData="CERT", clientKeyData="KEY"))
 
-    with Wait(20) as wait:
+    with Wait(50) as wait:
         authorization, certificate, key = plugin.show(wait)
 
     assert authorization == ""
@@ -241,17 +242,41 @@ def test_what_goes_wrong_is_told_without_the_secret(
     assert words in str(failure(make_plugin(code)))
 
 
+def test_what_it_said_is_told_though_who_listens_comes_late(
+    make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+    listen = exec_plugin._Listener._listen
+
+    def listen_late(listener: exec_plugin._Listener) -> None:
+        assert told.wait(40)
+        listen(listener)
+
+    monkeypatch.setattr(exec_plugin._Listener, "_listen", listen_late)
+    plugin = make_plugin("import sys; sys.exit('no network')")
+
+    assert "failed with exit code 1: no network" in str(failure(plugin))
+
+    told.set()
+
+
 def test_a_program_that_hangs_is_ended_in_time(
-    make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exec_plugin, "TIMEOUT", 0.5)
-    plugin = make_plugin(
-        "import os, time; open(os.environ['RUNS'], 'w').write(str(os.getpid())); time.sleep(60)"
-    )
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  # of Popen
+        started.append(start(*arguments, **more))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    plugin = make_plugin("import time; time.sleep(60)")
 
     assert "did not answer within 0.5 s" in str(failure(plugin))
 
-    assert _is_gone(int((tmp_path / "runs").read_text() or "0"))
+    assert [_is_gone(process.pid) for process in started] == [True]
 
 
 def test_canceling_ends_it_with_all_that_it_started(
@@ -269,7 +294,7 @@ time.sleep(60)
     runs = tmp_path / "runs"
 
     def turn() -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 40
         while not runs.exists() and time.monotonic() < deadline:
             threading.Event().wait(0.01)
         cancel.cancel()
@@ -284,12 +309,12 @@ time.sleep(60)
 
 
 def test_a_child_that_is_left_behind_does_not_hold_us_up(make_plugin: MakePlugin) -> None:
-    code = f"import subprocess; subprocess.Popen(['sleep', '30'])\n{credential(token='t')}"
+    code = f"import subprocess; subprocess.Popen(['sleep', '60'])\n{credential(token='t')}"
     begun = time.monotonic()
 
     assert show(make_plugin(code)) == "Bearer t"
 
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 40
 
 
 def test_one_that_needs_a_terminal_says_so(
@@ -338,16 +363,16 @@ def test_canceling_ends_the_wait_for_another_threads_run(
 
     threads = [threading.Thread(target=run, args=(cancel,)) for cancel in (first, second)]
     threads[0].start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
         threading.Event().wait(0.01)
     threads[1].start()
     second.cancel()
-    threads[1].join(10)
+    threads[1].join(40)
 
     assert ends == [CanceledError]
     first.cancel()
-    threads[0].join(10)
+    threads[0].join(40)
     assert ends == [CanceledError] * 2
 
 
@@ -378,7 +403,7 @@ def test_a_request_is_made_with_a_new_token_when_the_old_one_is_refused(
 def _is_gone(pid: int) -> bool:
     """Wait until a process is no more, or only a zombie of somebody else's."""
     assert pid
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -15,9 +15,9 @@ from dockyard_docker_container.state import (
     look,
 )
 
-_DIAGNOSIS_SECONDS = 3.0
+_DIAGNOSIS_SECONDS = 5.0
 _VERSION_SECONDS = 10.0
-_NOTICE_SECONDS = 1.0
+_NOTICE_SECONDS = 3.0
 _NOTICE_PAUSE = 0.05
 
 

@@ -78,7 +78,9 @@ def start(node: Node, found: Container, step: Step, cancel: Cancellation) -> Non
             client.unpause(found.name)
         elif found.status not in ("running", "restarting"):
             _start(node, client, cancel)
-        await_answer(node, cancel, restarts=found.restarts if found.running else 0)
+        # One that was up may have ended just now: the engine starts it again, but not forever.
+        was_up = found.status in ("running", "restarting", "paused")
+        await_answer(node, cancel, restarts=found.restarts + 1 if was_up else 0)
 
 
 class _Creation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node
 from dockyard.engine.exec import NOT_STARTED, ExecResult, run_exec, shown_lines
@@ -23,6 +25,7 @@ PATIENCE = 60.0
 _STEP = 0.12
 _LONGEST_PAUSE = 2.0
 _PROBE_SECONDS = 20.0
+_RESTART_SECONDS = 5.0
 _END_SECONDS = 3.0
 _END_PAUSE = 0.05
 _LOG_LINES = 10
@@ -36,7 +39,7 @@ def await_answer(node: Node, cancel: Cancellation, *, restarts: int = 0) -> None
     Args:
         node: Its container has been started.
         cancel: Ends the waiting.
-        restarts: How often the engine had started the container again already.
+        restarts: How often the engine may have started the container again.
 
     Raises:
         BootstrapError: The container died, or holds no BuildKit, or time is over; says which.
@@ -116,8 +119,10 @@ def _lacks_program(answer: ExecResult | EngineError) -> bool:
 
 
 def _alive(node: Node, cancel: Cancellation, restarts: int) -> Container:
-    """Give the container; raises when it has ended, even if it was started again since."""
+    """Give the container; raises when it has ended, or was started again too often."""
     found = look(node, cancel=cancel)
+    if found is not None and found.restarts <= restarts:
+        found = _started_again(node, found, cancel)
     if found is None:
         raise BootstrapError(
             f"container {container_name(node)} was removed while BuildKit was being waited for"
@@ -125,6 +130,16 @@ def _alive(node: Node, cancel: Cancellation, restarts: int) -> Container:
     if found.running and found.restarts <= restarts:
         return found
     raise _ended(node, _next_end(node, cancel) if found.running else found)
+
+
+def _started_again(node: Node, found: Container, cancel: Cancellation) -> Container | None:
+    """Give the engine a moment to start a container again that has ended."""
+    latest: Container | None = found
+    with Wait(_RESTART_SECONDS, cancel) as wait, suppress(OutOfTimeError):
+        while latest is not None and latest.status == "restarting":
+            wait.pause(_END_PAUSE)
+            latest = look(node, cancel=cancel)
+    return latest
 
 
 def _next_end(node: Node, cancel: Cancellation) -> Container | None:

@@ -45,6 +45,13 @@ _CLUSTER_FIELDS = (
 )
 _MOST_OUTPUT = 1 << 20
 _LAST_LINES = 5
+_KEPT_WORDS = 8 << 10
+"""Bytes of what it says that are kept."""
+_PIECE = 64 << 10
+_MOST_PIECES = 16
+"""A pipe has 1 MiB at most."""
+_SHOWN_WITHIN = 5.0
+"""Seconds that a terminal may take to show it."""
 _LOOK_AGAIN = 0.1
 _EARLY = 10.0
 """Seconds before its end that a credential counts as over."""
@@ -186,23 +193,49 @@ class _Listener:
     def __init__(self, process: subprocess.Popen[bytes], *, aloud: bool) -> None:
         assert process.stderr is not None
         self._pipe = process.stderr
+        os.set_blocking(self._pipe.fileno(), False)
         self._aloud = aloud
+        self._lock = threading.Lock()
         self._said = bytearray()
-        self._thread = threading.Thread(target=self._listen, name="dockyard-login", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._listen, name="dockyard-login", daemon=True).start()
 
     def finish(self) -> str:
-        self._thread.join(_LOOK_AGAIN)  # a child that was left behind may hold the pipe
+        """Give the last of what the program, which has ended, has said."""
+        # The thread may be late, and a child that was left behind may hold the pipe for long.
+        if self._lock.acquire(timeout=_SHOWN_WITHIN):
+            try:
+                if not self._pipe.closed:
+                    self._take()
+            finally:
+                self._lock.release()
         return "; ".join(shown_lines(bytes(self._said))[-_LAST_LINES:])
 
     def _listen(self) -> None:
-        with self._pipe as pipe:
-            while data := os.read(pipe.fileno(), 1 << 16):
-                self._said += data
-                del self._said[: -(8 << 10)]
-                if self._aloud:
-                    with contextlib.suppress(OSError):
-                        os.write(2, data)
+        poll = select.poll()
+        poll.register(self._pipe.fileno(), select.POLLIN)
+        is_open = True
+        while is_open:
+            poll.poll()
+            with self._lock:
+                is_open = self._take()
+                if not is_open:
+                    self._pipe.close()
+
+    def _take(self) -> bool:
+        """Read what is there; False at the end."""
+        for _ in range(_MOST_PIECES):
+            try:
+                data = os.read(self._pipe.fileno(), _PIECE)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._said += data
+            del self._said[:-_KEPT_WORDS]
+            if self._aloud:
+                with contextlib.suppress(OSError):
+                    os.write(2, data)
+        return True
 
 
 def _read(process: subprocess.Popen[bytes], wait: Wait) -> bytes:
