@@ -17,7 +17,8 @@ from tools.report import DevError
 from tools.supervisor import FOLDER_PREFIX, Spec, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
-ANSWER_SECONDS = 120
+ANSWER_SECONDS = 240
+"""More than the supervisor takes for anything."""
 PARENT = Path("/var/tmp")
 
 
@@ -56,7 +57,11 @@ class Control:
             self._socket.close()
             raise
         self._lines = self._socket.makefile("r")
-        self.state = self.ask("status")
+        try:
+            self.state = self.ask("status")
+        except OSError:
+            self.release()  # it is just ending
+            raise
 
     @classmethod
     def launch(cls, folder: Path, spec: Spec) -> Control:
@@ -79,9 +84,17 @@ class Control:
         return cls(folder)
 
     def ask(self, word: str) -> State:
-        """Have the supervisor do something (see ``tools.supervisor.COMMANDS``) and wait for it."""
+        """Have the supervisor do something (see ``tools.supervisor.COMMANDS``) and wait for it.
+
+        Raises:
+            DevError: It cannot be done.
+            OSError: The supervisor has ended.
+        """
         self._socket.sendall(word.encode() + b"\n")
-        answer = json.loads(self._lines.readline())
+        line = self._lines.readline()
+        if not line:
+            raise ConnectionResetError(f"the supervisor of {self.folder} has ended")
+        answer = json.loads(line)
         if "error" in answer:
             raise DevError(f"cannot {word} the daemon in {self.folder}: {answer['error']}")
         self.state = State(**answer)

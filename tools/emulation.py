@@ -93,7 +93,10 @@ def served() -> bool:
     if platform.machine() == MACHINE:
         return True
     for handler in _handlers():
-        text = handler.read_text()
+        try:
+            text = handler.read_text()
+        except FileNotFoundError:
+            continue  # just now somebody took it back
         program = re.search(rf"^interpreter .*\b{MACHINE}\b", text, re.MULTILINE)
         flags = re.search(r"^flags: \w*F", text, re.MULTILINE)
         if text.startswith("enabled") and program and flags:

@@ -17,8 +17,13 @@ GATES: Mapping[str, Sequence[str]] = {
     "ruff format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy",),
     "import-linter": ("lint-imports",),
-    # Tests with engines mostly wait, so there is one worker more than there are cores.
-    "pytest": ("pytest", f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal"),
+    "pytest": (
+        "pytest",
+        # Tests with engines mostly wait, so there is one worker more than there are cores.
+        f"--numprocesses={(os.cpu_count() or 1) + 1}",
+        "--dist=worksteal",
+        "--hypothesis-profile=fixed",  # see tests/conftest.py
+    ),
 }
 
 

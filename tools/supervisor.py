@@ -32,7 +32,7 @@ from typing import TextIO
 from tools import bridge, process
 from tools.report import DevError
 
-READY_SECONDS = 60
+READY_SECONDS = 120
 """A daemon answers in one to three seconds; a busy machine may need many more."""
 CONNECT_SECONDS = 30
 """How long a daemon that is not kept waits for its first connection."""

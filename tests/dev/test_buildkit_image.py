@@ -19,8 +19,8 @@ from tools.engine import Engine, PrivateEngine
 from support.buildkit_image import VARIABLE, BuildkitImage, MirroredEngine
 from support.engines import Engines
 
-READY_SECONDS = 60
-STOP_SECONDS = 15
+READY_SECONDS = 120
+STOP_SECONDS = 60
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What an HTTP/2 client sends first, with empty settings."""
 SETTINGS = 4

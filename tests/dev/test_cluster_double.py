@@ -3,18 +3,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
+import socket
+import ssl
 import subprocess
 from asyncio import TaskGroup
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import trustme
 from tools import debian
 from tools.packages import KUBECTL
 from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.protocol import Protocol, Side
 from websockets.sync.client import ClientConnection
 
 from support.engines import or_skip
@@ -37,6 +43,7 @@ from support.kubernetes.sample import (
     selector,
     stateful_set,
 )
+from support.kubernetes.websocket import ClosedError, WebSocket
 
 Change = Callable[[Json], object]
 
@@ -476,10 +483,16 @@ def test_the_official_client_sees_the_whole_life_of_a_deployment(cluster: Cluste
     looking = untyped(Watch)()
     with untyped(new_client_from_config)(str(cluster.kubeconfig)) as api:
         apps, core = client.AppsV1Api(api), client.CoreV1Api(api)
+        before = core.list_namespaced_pod("builders").metadata
+        assert before is not None
         apps.create_namespaced_deployment("builders", item)
         phases = []
-        for event in looking.stream(
-            core.list_namespaced_pod, "builders", label_selector="app=k0", timeout_seconds=60
+        for event in looking.stream(  # what came before this begins is told as well
+            core.list_namespaced_pod,
+            "builders",
+            label_selector="app=k0",
+            resource_version=before.resource_version,
+            timeout_seconds=120,
         ):
             pod = event["object"]
             phases.append(pod.status.phase)
@@ -627,6 +640,29 @@ def test_an_old_server_refuses_the_newer_protocol(cluster: Cluster) -> None:
     assert caught.value.response.status_code == 403
 
 
+def test_a_client_that_has_said_goodbye_takes_no_more() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("double").configure_cert(context)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    ours, theirs = socket.socketpair()
+    with ThreadPoolExecutor(1) as beside:
+        serving = beside.submit(context.wrap_socket, ours, server_side=True)
+        client = trust.wrap_socket(theirs, server_hostname="double")
+    peer = Protocol(Side.CLIENT)
+    peer.send_binary(b"\0input")
+    peer.send_close(1000)
+    with client, serving.result(40) as connection:
+        client.sendall(b"".join(peer.data_to_send()))
+        stream = WebSocket(connection, b"")
+        select.select([connection], [], [], 40)
+
+        assert stream.receive() == [b"\0input"]
+        with pytest.raises(ClosedError):
+            stream.send(1, b"output")
+
+
 def receive_into(found: list[bytes], stream: ClientConnection) -> None:
     while True:
         data = stream.recv(30)
@@ -712,12 +748,16 @@ def test_an_image_that_cannot_be_pulled_is_told_of(cluster: Cluster) -> None:
     cluster.wait(lambda: waiting(cluster) == "ErrImagePull", "a pull that fails")
     cluster.wait(lambda: waiting(cluster) == "ImagePullBackOff", "a later pull")
     (name,) = cluster.pods()
-    log = ask(cluster, "GET", f"{CORE}/pods/{name}/log")
+    refused = f'container "main" in pod "{name}" is waiting to start: '
+    logs: list[Answer] = []
 
-    assert (log.code, message(log)) == (
-        400,
-        f'container "main" in pod "{name}" is waiting to start: image can\'t be pulled',
-    )
+    def is_later() -> bool:
+        logs.append(ask(cluster, "GET", f"{CORE}/pods/{name}/log"))
+        return message(logs[-1]) != f"{refused}trying and failing to pull image"
+
+    cluster.wait(is_later, "a log between two pulls")
+
+    assert (logs[-1].code, message(logs[-1])) == (400, f"{refused}image can't be pulled")
     words = [one["message"] for one in cluster.items("events") if one["reason"] == "Failed"]
     assert f'Failed to pull image "{cluster.image}": no such image' in words
 

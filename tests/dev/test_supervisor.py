@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +130,17 @@ def test_a_daemon_that_cannot_start_is_reported_in_its_own_words(folder: Path) -
         Control.launch(folder, spec(folder, code=code))
 
     assert not folder.exists()
+
+
+def test_a_supervisor_that_is_just_ending_counts_as_gone(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "control.sock"))
+        listener.listen()
+        ending = threading.Thread(target=lambda: listener.accept()[0].close())
+        ending.start()
+        with pytest.raises(OSError):  # noqa: PT011  # which of them is a matter of time
+            Control(folder)
+        ending.join(60)
 
 
 def test_a_sweep_removes_the_folders_of_the_dead_only(folder: Path) -> None:

@@ -24,6 +24,8 @@ class ActionsCache:
     """Keys and contents, the oldest first."""
     tokens: set[str] = attrs.field(factory=set)
     """The tokens of all requests that change or search something."""
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    """BuildKit writes several entries at a time."""
 
     def find(self, prefixes: list[str]) -> tuple[str, int] | None:
         """Give the key and the number of the newest entry that begins as asked."""
@@ -32,6 +34,22 @@ class ActionsCache:
                 if key.startswith(prefix):
                     return key, number
         return None
+
+    def add(self, key: str) -> int | None:
+        """Make an entry, and give its number; None when there is one of the key."""
+        with self._lock:
+            if any(other == key for other, _ in self.entries):
+                return None
+            self.entries.append((key, bytearray()))
+            return len(self.entries) - 1
+
+    def write(self, number: int, start: int, data: bytes) -> None:
+        """Put a part of an entry where it belongs; parts come in any order."""
+        end = start + len(data)
+        with self._lock:
+            content = self.entries[number][1]
+            content.extend(bytes(max(0, end - len(content))))
+            content[start:end] = data
 
 
 def make_token() -> str:
@@ -97,21 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != f"{_PATH}caches":
             self._answer(204)  # the end of an entry
             return
-        if any(key == body["key"] for key, _ in self.cache.entries):
+        number = self.cache.add(body["key"])
+        if number is None:
             self._answer(409, {"message": "already exists"})
-            return
-        self.cache.entries.append((body["key"], bytearray()))
-        self._answer(201, {"cacheId": len(self.cache.entries)})
+        else:
+            self._answer(201, {"cacheId": number + 1})
 
     def do_PATCH(self) -> None:
         self._note_token()
         number = int(self.path.rpartition("/")[2]) - 1
-        first, _, rest = self.headers["Content-Range"].removeprefix("bytes ").partition("-")
-        data = self._body()
-        content = self.cache.entries[number][1]
-        start, end = int(first), int(rest.partition("/")[0]) + 1
-        content.extend(bytes(max(0, end - len(content))))
-        content[start:end] = data
+        start = self.headers["Content-Range"].removeprefix("bytes ").partition("-")[0]
+        self.cache.write(number, int(start), self._body())
         self._answer(204)
 
     def _give_entry(self, number: int) -> None:

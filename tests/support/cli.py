@@ -16,7 +16,7 @@ from support.command import BIN
 
 __all__ = ["BIN", "Cli", "Finished", "end", "wait_for"]
 
-SECONDS = 120
+SECONDS = 240
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class Cli:
         stdin: bytes = b"",
         cwd: Path | None = None,
     ) -> Finished:
-        """Run to the end, which has to come within two minutes.
+        """Run to the end, which has to come within four minutes.
 
         A process of its own, but usually one that need not load Dockyard first: see
         :mod:`support.command_server`. What :meth:`start` starts is started anew.

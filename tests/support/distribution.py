@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 
@@ -31,3 +32,4 @@ def install(
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     for module, source in modules.items():
         (site / f"{module}.py").write_text(source)
+    importlib.invalidate_caches()  # Python may have looked into the directory a moment before

@@ -38,10 +38,14 @@ class EngineProxy:
     def __init__(self, host: str) -> None:
         """Take the engine's address, which has to be a socket file's.
 
-        Set ``fault`` to look at each request, and to give what shall be done to it instead.
+        Set ``fault`` to look at each request, and to give what shall be done to it instead;
+        ``meanwhile`` is called before each piece of a request's body is passed on.
         """
         self.requests: list[Request] = []
+        self.under_way: set[Request] = set()
+        """The requests whose connections are open still, here or to the engine."""
         self.fault: Callable[[Request], Fault | None] = lambda _request: None
+        self.meanwhile: Callable[[Request], None] = lambda _request: None
         self._path = host.removeprefix("unix://")
 
     @property
@@ -63,10 +67,17 @@ class EngineProxy:
         method, path, _ = head.split(b"\r\n")[0].decode().split(" ")
         request = Request(method, path, len(body))
         self.requests.append(request)
-        fault = self.fault(request)
-        if fault is not None:
-            fault(connection, body)
-            return
+        self.under_way.add(request)
+        try:
+            fault = self.fault(request)
+            if fault is not None:
+                fault(connection, body)
+            else:
+                self._pass_on(request, connection, data)
+        finally:
+            self.under_way.discard(request)
+
+    def _pass_on(self, request: Request, connection: socket.socket, data: bytes) -> None:
         with socket.socket(socket.AF_UNIX) as engine:
             engine.connect(self._path)
             engine.sendall(data)
@@ -75,6 +86,7 @@ class EngineProxy:
             with suppress(OSError):
                 while piece := connection.recv(PIECE):
                     request.sent += len(piece)
+                    self.meanwhile(request)
                     engine.sendall(piece)
             with suppress(OSError):
                 engine.shutdown(socket.SHUT_WR)

@@ -19,6 +19,10 @@ Script = Callable[[socket.socket], None]
 """What is done to one accepted connection; it is closed afterwards."""
 
 
+SECONDS = 30
+"""For so long it is waited for threads to end that were told to."""
+
+
 class Peer:
     """A listening socket and the threads that serve what it accepts."""
 
@@ -34,12 +38,12 @@ class Peer:
         """End everything, whoever still waits."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join(5)
+        self._threads[0].join(SECONDS)
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads[1:]:
-            thread.join(5)
+            thread.join(SECONDS)
         for connection in self._open:
             connection.close()
         self._listener.close()

@@ -28,7 +28,10 @@ from tools.engine import Engine
 
 from support.peer import Script
 
-SECONDS = 60
+SECONDS = 120
+"""For so long something may take that only a hang would keep from coming."""
+_TURNS = 10
+"""In so many turns of its loop, asyncio has given an accepted connection to its handler."""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +149,14 @@ class Relay:
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
 
+    def begin(self, cut_after: int | None) -> None:
+        """Count anew, once nothing of earlier connections is left; cut after so many bytes."""
+        deadline = time.monotonic() + SECONDS
+        while self._joins:
+            assert time.monotonic() < deadline, self._joins
+            time.sleep(0.01)  # a poll with a deadline
+        self.passed, self.cut_at, self.cut_after = 0, None, cut_after
+
     def _stop(self) -> None:
         assert self._end is not None
         self._end.set()
@@ -166,6 +177,8 @@ class Relay:
         self._ready.set()
         await self._end.wait()
         server.close()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)  # who was just accepted is met, and not left open
         for join in self._joins:
             join.cancel()
         await asyncio.gather(*self._joins, return_exceptions=True)
@@ -176,7 +189,8 @@ class Relay:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        if self.cut_at is not None:
+        assert self._end is not None
+        if self.cut_at is not None or self._end.is_set():
             writer.transport.abort()
             return
         task = asyncio.current_task()
@@ -184,18 +198,20 @@ class Relay:
         self._joins.add(task)
         self._writers.add(writer)
         child, ours = self._start()
-        source, sink = await asyncio.open_connection(sock=ours)
-        self._writers.add(sink)
+        ends = [writer]
         try:
             # A handler that is canceled would be complained of.
             with suppress(asyncio.CancelledError):
+                source, sink = await asyncio.open_connection(sock=ours)
+                self._writers.add(sink)
+                ends.append(sink)
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._copy(reader, sink))
                     both.create_task(self._copy(source, writer))
         finally:
             child.kill()
             child.wait()
-            for end in (writer, sink):
+            for end in ends:
                 end.transport.abort()
                 self._writers.discard(end)
             self._joins.discard(task)
@@ -255,7 +271,7 @@ def running_with(word: str) -> list[str]:
     return lines
 
 
-def wait_until_gone(word: str, seconds: float = 10) -> list[str]:
+def wait_until_gone(word: str, seconds: float = SECONDS) -> list[str]:
     """Wait until no process has the word in its command line; give those that stay."""
     deadline = time.monotonic() + seconds
     while (left := running_with(word)) and time.monotonic() < deadline:

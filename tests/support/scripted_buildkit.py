@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -56,6 +57,8 @@ class ScriptedBuildKit:
         self.builds: list[str] = []
         """By which build's name each of them was called."""
         self.requests: list[tuple[str, Values]] = []
+        self.begun = {name: threading.Event() for name in ("Solve", "Status")}
+        """Set once a script is asked. One whose call is canceled before that is never asked."""
         self.canceled = {name: threading.Event() for name in ("Solve", "Status")}
         self.ended = {name: threading.Event() for name in ("Solve", "Status")}
         """Set once the call is over, its status sent."""
@@ -77,7 +80,8 @@ class ScriptedBuildKit:
     def cut(self) -> None:
         """Cut all connections, as a network does."""
         for one in self._sockets:
-            one.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
         """Stop as a daemon that is told to, without waiting for its builds."""
@@ -94,7 +98,8 @@ class ScriptedBuildKit:
     ) -> None:
         for event in self._events:
             event.set()
-        self._server.stop(None).wait()
+        self.cut()  # the server waits for what it is writing, which perhaps nobody reads
+        self._server.stop(None).wait(30)
 
     def watch(self, method: str, call: grpc.ServicerContext) -> threading.Event:
         """Give an event that tells when the call is gone."""
@@ -107,7 +112,9 @@ class ScriptedBuildKit:
                 self.canceled[method].set()
             self.ended[method].set()
 
-        call.add_callback(ended)
+        self.begun[method].set()
+        if not call.add_callback(ended):  # it was over before
+            ended()
         return gone
 
 

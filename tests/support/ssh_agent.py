@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -96,9 +97,14 @@ def copy_ssh_add(folder: Path) -> None:
 
 
 def await_socket(process: subprocess.Popen[bytes], path: Path) -> None:
-    """Wait until the agent listens."""
-    deadline = time.monotonic() + 20
-    while not path.exists():
+    """Wait until the agent listens; its socket is there a moment before."""
+    deadline = time.monotonic() + 30
+    while not _listens(path):
         assert process.poll() is None, "ssh-agent ended"
         assert time.monotonic() < deadline, "ssh-agent does not listen"
         time.sleep(0.02)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as dialed:
+        return dialed.connect_ex(str(path)) == 0

@@ -104,7 +104,7 @@ def _write_files(folder: Path, port: int, program: Path, programs: Path) -> None
 
 
 def _await_port(daemon: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with socket.socket() as attempt:
             if not attempt.connect_ex(("127.0.0.1", port)):

@@ -164,7 +164,7 @@ def run_on_terminal(
         except OSError:
             break  # the last who had the terminal open is gone
     os.close(ours)
-    assert process.wait(10) == 0, bytes(written)
+    assert process.wait(60) == 0, bytes(written)
     screen = Terminal(columns, lines)
     screen.write(written.decode())
     return screen

@@ -62,6 +62,8 @@ class Recorded:
     attempt: Attempt | None = None
     code: int = 0
     """What was answered; 0 when nothing was."""
+    begun: bool = False
+    """Whether the answer is one that goes on for long, as a watch's, and its head went out."""
 
     @property
     def path(self) -> str:

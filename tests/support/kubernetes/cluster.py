@@ -103,7 +103,7 @@ class Cluster:
         """End the server and remove everything that was made on the engine."""
         self.faults.clear()
         self._manager.end()
-        self._server.stop()
+        self._server.close()
         self._kubelet.end()
         if self._engine is not None:
             self.runtime.clean()
@@ -139,6 +139,10 @@ class Cluster:
     def sessions(self) -> list[Session]:
         """The exec streams so far."""
         return self.node.sessions
+
+    def watches(self, target: str) -> bool:
+        """Answer whether somebody was told that a watch of a resource has begun."""
+        return any(request.begun for request in self.asked("watch", target))
 
     def asked(self, verb: str, target: str = "") -> list[Recorded]:
         """Give the requests of one verb, and of one resource (``deployments``, ``pods/exec``)."""
@@ -300,6 +304,10 @@ class Cluster:
     def crash(self, words: str = "this cannot work") -> None:
         """Let every container say something and end with code 1; without words, stop."""
         self.trouble.crash = words
+
+    def hold(self, *, on: bool = True) -> None:
+        """Let no container become ready from now on, however well its probe does."""
+        self.trouble.held = on
 
     def hollow(self, *, on: bool = True) -> None:
         """Let containers from now on only seem to run, for what does not need anything in them."""

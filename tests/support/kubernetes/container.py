@@ -25,6 +25,7 @@ _IMAGE = re.compile(
     r"(@sha256:[0-9a-f]{64})?"
 )
 _KEPT_LOG = "2000"
+_PAUSE = 0.05
 
 
 @attrs.define(eq=False)
@@ -37,6 +38,8 @@ class Trouble:
     """What every container says before it ends with code 1."""
     creating: bool = False
     """Whether pods stay in ContainerCreating."""
+    held: bool = False
+    """Whether containers that run do not become ready."""
     hollow: bool = False
     """Whether containers only seem to run and be ready, with nothing of them on the engine."""
     pace: float = 0.1
@@ -267,6 +270,9 @@ class Container:
         pace, begun, failures = self._trouble.pace, time.monotonic(), 0
         over.wait(probe.get("initialDelaySeconds", 0) * pace / 2)
         while not over.is_set() and not self.ended.is_set():
+            if self._trouble.held:
+                over.wait(_PAUSE)
+                continue
             words = self._probe_once(name, probe["exec"]["command"])
             failures = failures + 1 if words else 0
             # The real node asks for the first time after the initial delay: what fails before

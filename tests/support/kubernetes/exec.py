@@ -27,7 +27,8 @@ _ENOUGH = 1 << 20
 """Bytes that may wait for the client before the command is held up."""
 _PIECE = 256 << 10
 _NOT_STARTED = b"OCI runtime exec failed"
-_GOODBYE_SECONDS = 5.0
+_GOODBYE_SECONDS = 30.0
+"""How long a client may take to take what is left."""
 
 
 class Handler(Protocol):
@@ -69,7 +70,8 @@ class Session:
 
     def refuse(self, refusal: Refusal) -> None:
         """Tell that it cannot be, and end."""
-        self._tell(refusal.status())
+        with suppress(ClosedError):
+            self._tell(refusal.status())
         self._goodbye()
 
     def run(self, container: str, command: list[str]) -> None:
@@ -127,7 +129,7 @@ class Session:
         limit = self._faults.exec_cut_after
         if limit is None or self.carried < limit:
             return False
-        self._flush(time.monotonic() + 1)
+        self._flush(time.monotonic() + _GOODBYE_SECONDS)
         with suppress(OSError):
             socket.socket.shutdown(self.socket.connection, socket.SHUT_RDWR)
         return True

@@ -6,14 +6,19 @@ import io
 import json
 import socket
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
-from http.client import HTTPConnection
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from support.kubernetes.resource import Json
 
 SECONDS = 120
+_AGAIN_SECONDS = 30.0
+"""For how long the engine is asked again for what it does a moment later."""
+_PAUSE = 0.05
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -103,7 +108,7 @@ class Runtime:
         return found
 
     def remove(self, name: str) -> None:
-        self._call("DELETE", f"/containers/{name}?force=1&v=1", ok=(204, 404, 409))
+        self._remove(f"/containers/{name}?force=1&v=1")
 
     def logs(self, name: str, tail: str = "all", *, stamps: bool = False) -> bytes:
         path = f"/containers/{name}/logs?stdout=1&stderr=1&tail={tail}&timestamps={int(stamps)}"
@@ -114,7 +119,18 @@ class Runtime:
         self._call("POST", "/volumes/create", {"Name": name, "Labels": self._label}, ok=(201,))
 
     def remove_volume(self, name: str) -> None:
-        self._call("DELETE", f"/volumes/{name}?force=1", ok=(204, 404, 409))
+        self._remove(f"/volumes/{name}?force=1")
+
+    def _remove(self, path: str) -> None:
+        """Remove something, as soon as the engine is done with it."""
+        deadline = time.monotonic() + _AGAIN_SECONDS
+        while True:
+            code, data = self._call("DELETE", path, ok=())
+            if code in (204, 404):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeFailure(_message(data))
+            time.sleep(_PAUSE)  # a poll with a deadline
 
     def names(self) -> tuple[list[str], list[str]]:
         """Give the containers and the volumes that are there."""
@@ -144,12 +160,20 @@ class Runtime:
         }
         _, data = self._call("POST", f"/containers/{name}/exec", body, ok=(201,))
         identity = json.loads(data)["Id"]
+        with ExitStack() as opened:
+            stream, early = self._begin(identity, tty, opened)
+            opened.pop_all()
+        return Command(identity, stream, early)
+
+    def _begin(self, identity: str, tty: bool, opened: ExitStack) -> tuple[socket.socket, bytes]:
+        """Let a command that was made begin; gives its stream, and what came of it already."""
         place = urlsplit(self._host)
         if place.scheme == "unix":
-            stream = socket.socket(socket.AF_UNIX)
+            stream = opened.enter_context(socket.socket(socket.AF_UNIX))
             stream.connect(place.path)
         else:
-            stream = socket.create_connection((place.hostname or "", place.port or 2375))
+            address = (place.hostname or "", place.port or 2375)
+            stream = opened.enter_context(socket.create_connection(address))
         text = json.dumps({"Detach": False, "Tty": tty})
         stream.sendall(
             f"POST /exec/{identity}/start HTTP/1.1\r\nHost: docker\r\n"
@@ -164,15 +188,22 @@ class Runtime:
             head += piece
         head, _, early = head.partition(b"\r\n\r\n")
         if b" 101 " not in head.splitlines()[0]:
-            stream.close()
             raise RuntimeFailure(_message(early))
-        return Command(identity, stream, early)
+        return stream, early
 
     def exit_code(self, identity: str) -> int | None:
-        """Give how a command ended; None while it runs."""
-        _, data = self._call("GET", f"/exec/{identity}/json")
-        code: int | None = json.loads(data)["ExitCode"]
-        return code
+        """Give how a command ended whose output is over; None if it runs on all the same.
+
+        The engine may be told of the end a moment later than the output is.
+        """
+        deadline = time.monotonic() + _AGAIN_SECONDS
+        while True:
+            _, data = self._call("GET", f"/exec/{identity}/json")
+            found = json.loads(data)
+            code: int | None = found["ExitCode"]
+            if not found["Running"] or time.monotonic() > deadline:
+                return code
+            time.sleep(_PAUSE)  # a poll with a deadline
 
     def run(self, name: str, command: list[str]) -> tuple[int, bytes]:
         """Run a command to its end; gives its exit code and what it wrote."""
@@ -211,7 +242,7 @@ class Runtime:
             connection.request(method, path, data, dict(headers))
             answer = connection.getresponse()
             text = answer.read()
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise RuntimeFailure(f"the engine does not answer: {error}") from error
         finally:
             connection.close()

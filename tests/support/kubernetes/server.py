@@ -16,8 +16,9 @@ from typing import cast
 
 from support.kubernetes.access import ANONYMOUS, User
 from support.kubernetes.api import Api
-from support.kubernetes.call import Call, HangUp, Reply, read_call
+from support.kubernetes.call import Call, HangUp, Recorded, Reply, read_call
 from support.kubernetes.watch import Cut
+from support.kubernetes.websocket import ClosedError
 
 _BIG = 128 << 10
 """Answers above this are compressed for clients that take it, as the real server does."""
@@ -31,7 +32,8 @@ class Server:
         self.api = api
         self.accepted = 0
         """Connections so far."""
-        self.port = 0
+        self._place = _take_place()
+        self.port: int = self._place.getsockname()[1]
         self.certified_user: Callable[[str, tuple[str, ...]], User] = lambda name, groups: User(
             name, "", groups=groups
         )
@@ -44,9 +46,8 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Listen, on the port of before if there was one."""
+        """Listen, on the port of before."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
@@ -58,6 +59,11 @@ class Server:
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         self.cut()
+
+    def close(self) -> None:
+        """Stop, and let others have the port."""
+        self.stop()
+        self._place.close()
 
     def cut(self) -> None:
         """Cut all connections that are open now."""
@@ -98,9 +104,9 @@ class Server:
                 _shut(connection)
         secured: ssl.SSLSocket | None = None
         # Whatever a client or a test does to a connection ends that connection alone.
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, ClosedError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(10)
+            connection.settimeout(30)
             secured = self._tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
@@ -119,6 +125,14 @@ class Server:
         if secured is not None:
             secured.close()
         connection.close()
+
+
+def _take_place() -> socket.socket:
+    """Take a port, so that nobody else is given it while nobody listens there."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return place
 
 
 def _shut(connection: socket.socket) -> None:
@@ -154,8 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         user = self._ours.user_of(headers, self.connection)
         call = read_call(self.command, self.path, headers, data, user)
         try:
-            reply, _ = self._ours.api.answer(call, self.path, self._gone)
-            self._send(call, reply)
+            reply, recorded = self._ours.api.answer(call, self.path, self._gone)
+            self._send(call, reply, recorded)
         except (HangUp, Cut):
             self.close_connection = True
         self.wfile.flush()
@@ -170,22 +184,23 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, ValueError):
             return True
 
-    def _send(self, call: Call, reply: Reply) -> None:
+    def _send(self, call: Call, reply: Reply, recorded: Recorded) -> None:
         if reply.takeover is not None:
             self.close_connection = True
             self.wfile.flush()
             reply.takeover(self)
         elif reply.stream is not None:
-            self._send_stream(reply)
+            self._send_stream(reply, recorded)
         else:
             self._send_body(call, reply)
 
-    def _send_stream(self, reply: Reply) -> None:
+    def _send_stream(self, reply: Reply, recorded: Recorded) -> None:
         assert reply.stream is not None
         self._head(reply, "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
+        recorded.begun = True
         for piece in reply.stream:
             if piece:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))

@@ -122,7 +122,10 @@ class Volumes:
         return found or {}
 
     def _claim(self, name: str) -> Json:
-        return self._store.get(CLAIMS, self._namespace, name)
+        found = self._store.find(CLAIMS, self._namespace, name)
+        if found is None:  # it may go while the pod is still being set up
+            raise NotYetError(f'persistentvolumeclaim "{name}" not found')
+        return found
 
 
 def claim_volume(prefix: str, claim: Json) -> str:

@@ -69,6 +69,13 @@ class WebSocket:
         return self._waiting
 
     def send(self, channel: int, data: bytes) -> None:
+        """Send a message; :meth:`flush` until nothing waits.
+
+        Raises:
+            ClosedError: The client has said goodbye: it takes no more.
+        """
+        if self._protocol.state is not State.OPEN:
+            raise ClosedError
         self._protocol.send_binary(bytes([channel]) + data)
         self._collect()
 
