@@ -7,12 +7,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE_SECONDS = 300
 """The time limit of a test on a real engine, which may be the one that has to start it."""
 LONG_SECONDS = 600
 """The time limit of the longest tests: they come first, or all would wait for one in the end."""
+
+# A test fails for what it found, never for how long the machine took. Who runs tests by hand looks
+# for new examples each time; the gate (``./dev test``) has the same ones in every run.
+settings.register_profile(
+    "search", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fixed", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("search")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell script. All that the tests start would ignore it, too.

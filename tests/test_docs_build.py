@@ -116,7 +116,7 @@ class Stand:
         address, _, repository = self.fill(f"{name}:").rstrip(":").partition("/")
         request = Request(f"http://{address}/v2/{repository}/{kind}/{reference}")
         request.add_header("Accept", KINDS)
-        with urlopen(request, timeout=10) as answer:
+        with urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
 

@@ -69,7 +69,10 @@ def test_a_driver_comes_and_goes_with_its_package(wheels: dict[str, Path], tmp_p
     environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment)  # pip can reach into it
     python, dockyard = environment / "bin" / "python", environment / "bin" / "dockyard"
-    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "-q")
+    pip = (
+        *(sys.executable, "-m", "pip", "--python", python),
+        *("--disable-pip-version-check", "--retries", "10", "-q"),
+    )
     home = str(tmp_path)
     run(*pip, "install", wheels["dockyard"], HOME=home)
     (site,) = (environment / "lib").glob("python*/site-packages")

@@ -190,12 +190,12 @@ def test_a_dead_endpoint_costs_no_more_than_the_deadline(
     cli.ok("create", "--name", "rem", f"stand://{tmp_path}/d")
 
     started = time.monotonic()
-    done = cli.ok("ls", "--timeout", "2s")
+    done = cli.ok("ls", "--timeout", "6s")
     took = time.monotonic() - started
 
-    assert took < 15
+    assert took < 45
     assert "v9.9" in done.out
-    assert done.err.count("no answer within 2 seconds") == 5
+    assert done.err.count("no answer within 6 seconds") == 5
 
 
 def test_a_damaged_record_is_told_and_the_rest_is_listed(cli: Cli) -> None:

@@ -347,7 +347,7 @@ def _interrupted(cli: Cli, *line: str) -> subprocess.Popen[bytes]:
         process = cli.start(*line)
         _wait_until_locking(process.pid)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=50)
     return process
 
 
@@ -355,7 +355,7 @@ def _wait_until_locking(pid: int) -> None:
     """Wait until a process waits for a lock, as the kernel tells."""
     import time
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 45
     while f" {pid} " not in _waiting_for_locks():
         assert time.monotonic() < deadline
         os.sched_yield()
@@ -373,7 +373,7 @@ def test_dockers_socket_is_watched_by_commands_that_can_be_canceled() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)
         listener.listen()
-        listener.settimeout(30)
+        listener.settimeout(45)
         interruption = Interruption()
         import threading
 
@@ -384,5 +384,5 @@ def test_dockers_socket_is_watched_by_commands_that_can_be_canceled() -> None:
         before = canceled.is_set()
         docker.close()
 
-        assert canceled.wait(30)
+        assert canceled.wait(45)
         assert not before

@@ -549,7 +549,7 @@ def test_an_interrupt_puts_everything_back(
     cli: Cli, running: Path, booting: subprocess.Popen[bytes]
 ) -> None:
     os.killpg(booting.pid, signal.SIGINT)
-    _, err = booting.communicate(timeout=30)
+    _, err = booting.communicate(timeout=50)
 
     assert booting.returncode == 130
     assert b"ERROR: context canceled, the old settings are back" in err
@@ -564,7 +564,7 @@ def test_what_somebody_else_changed_meanwhile_stays(
     cli.ok("create", "--name", "a", "--node", "a0", "--driver-opt", "color=white")
 
     os.killpg(booting.pid, signal.SIGINT)
-    _, err = booting.communicate(timeout=30)
+    _, err = booting.communicate(timeout=50)
 
     assert b"the settings stay as somebody else changed them meanwhile" in err
     assert node(cli)["DriverOpts"] == {"color": "white"}

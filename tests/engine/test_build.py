@@ -26,6 +26,8 @@ from support.registry import Registry
 
 CliFor = Callable[[str], Cli]
 
+SECONDS = 10
+"""Within what a build ends that would go on for a thousand; mostly that is at once."""
 OLDER = b"FROM scratch\nCOPY notes /older\n"
 NEWER = b"FROM scratch\nCOPY notes /newer\n"
 
@@ -61,7 +63,7 @@ def test_row_127_a_directory_becomes_an_image_in_the_engine_and_runs(
 
     assert '#0 building with "default" instance using docker driver' in done.err
     assert " [internal] load build definition from Dockerfile" in done.err
-    assert tag in docker(engine, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
+    assert tag in docker(engine, "image", "inspect", "--format", "{{.RepoTags}}", tag)
     assert docker(engine, "run", "--rm", "--network=none", tag).strip() == "hello world"
 
 
@@ -220,8 +222,9 @@ def test_row_134_several_tags_are_all_given(
 ) -> None:
     cli.ok("build", "-t", tag, "-t", f"{tag}-more", scratch_context())
 
-    images = docker(engine, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
-    assert {tag, f"{tag}-more"} <= set(images)
+    # Each by its name: a list of all goes wrong on some engines while others remove images.
+    form = ("image", "inspect", "--format", "{{.Id}}")
+    assert docker(engine, *form, tag) == docker(engine, *form, f"{tag}-more")
 
 
 def test_row_159_quiet_prints_the_image_id_and_nothing_else(
@@ -429,7 +432,7 @@ def test_row_151_an_archive_goes_to_stdout(cli: Cli, scratch_context: ScratchCon
     context = scratch_context(notes=b"text")
     (context / "Dockerfile").write_text("FROM scratch\nCOPY notes /notes\n")
     process = cli.start("build", "-o", "-", context)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
 
     assert process.returncode == 0, err
     with tarfile.open(fileobj=io.BytesIO(out)) as packed:
@@ -500,10 +503,12 @@ def test_row_164_an_interrupt_ends_the_build_on_the_daemon(
     )
     process = cli.start("build", context)
     try:
-        wait_for(process, f"begun {mark}".encode())
+        # What it says, and not only its line of the Dockerfile: an engine whose build is canceled
+        # just when it puts the step's place together may lose the layers that all tests share.
+        wait_for(process, f" begun {mark}\n".encode())
         interrupted = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         seconds = time.monotonic() - interrupted
     finally:
         end(process)
@@ -511,14 +516,14 @@ def test_row_164_an_interrupt_ends_the_build_on_the_daemon(
     assert process.returncode == 130, err
     assert b"ERROR: failed to build" in err
     assert b"context canceled" in err
-    assert seconds < 10
+    assert seconds < SECONDS
     # The step is gone: the same build, started anew, runs it again instead of joining it.
     again = cli.start("build", context)
     try:
-        wait_for(again, f"begun {mark}".encode())
+        wait_for(again, f" begun {mark}\n".encode())
     finally:
         again.send_signal(signal.SIGINT)
-        again.communicate(timeout=20)
+        again.communicate(timeout=60)
         end(again)
 
 
@@ -529,7 +534,7 @@ def test_an_engine_that_dies_is_noticed_within_seconds(
     context = scratch_context('RUN ["/bin/busybox", "sh", "-c", "echo begun; sleep 1000"]')
     process = cli_for(engine.host).start("build", context)
     try:
-        wait_for(process, b" begun")
+        wait_for(process, b" begun\n")
         killed = time.monotonic()
         engine.kill()
         _, err = process.communicate(timeout=60)
@@ -541,4 +546,4 @@ def test_an_engine_that_dies_is_noticed_within_seconds(
     last = err.decode().strip().splitlines()[-1]
     assert last.startswith("ERROR: failed to build: "), last
     assert "busybox" in last  # what was running
-    assert seconds < 10
+    assert seconds < SECONDS

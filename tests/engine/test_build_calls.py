@@ -258,7 +258,7 @@ def test_a_build_takes_what_another_has_just_made(engine_26: Engine, busybox: Pa
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_parent)
         try:
-            assert made.wait(30)
+            assert made.wait(120)
             linked = link({"context:base": "target:one"}, {"one": results[0]})
             attributes = {"frontend.caps": "moby.buildkit.frontend.contexts", **linked.attributes}
             request = Forwarded("dockerfile.v0", attributes, inputs=linked.inputs)
@@ -266,7 +266,7 @@ def test_a_build_takes_what_another_has_just_made(engine_26: Engine, busybox: Pa
             assert not running.done()
         finally:
             hold.release()
-        running.result(30)
+        running.result(120)
 
 
 def lead(engine: Engine, files: dict[str, bytes], request: Forwarded) -> None:

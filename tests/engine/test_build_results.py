@@ -35,7 +35,6 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 PLAIN = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-STAMP = 'RUN ["/bin/busybox", "sh", "-c", "date +%s%N > /stamp"]'
 SCAN = b"""\
 echo '{"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document",
 "predicate": {"name": "ours"}}' > $BUILDKIT_SCAN_DESTINATION/x.spdx.json
@@ -67,12 +66,17 @@ def name(registry: Registry) -> str:
     return f"{registry.address}/results/{uuid4().hex[:8]}"
 
 
+def stamp() -> str:
+    """Make a step that leaves something else each time that it runs, and is no other test's."""
+    return f'RUN ["/bin/busybox", "sh", "-c", "date +%s%N > /stamp; : {uuid4().hex}"]'
+
+
 def get(name: str, path: str) -> Any:  # noqa: ANN401  # it is JSON
     """Ask the registry itself for something of a repository."""
     address, _, repository = name.partition("/")
     request = Request(f"http://{address}/v2/{repository}/{path}")
     request.add_header("Accept", f"{INDEX}, {MANIFEST}, {DOCKER}")
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -111,7 +115,7 @@ def records_of(cli: Cli) -> bytes:
     )
     call.send(encode(BUILD_HISTORY_REQUEST, {"EarlyExit": True}))
     call.half_close()
-    client.loop.run(lambda: bool(ends), timeout=20)
+    client.loop.run(lambda: bool(ends), timeout=120)
     workbench.links.close(node)
     assert records
     assert ends == [None]
@@ -153,7 +157,7 @@ def test_row_151_an_output_goes_to_stdout_and_a_daemons_own_is_asked_for(
     context = scratch_context()
 
     done = cli.start("build", "-o", "type=oci", context)
-    data, _ = done.communicate(timeout=60)
+    data, _ = done.communicate(timeout=120)
     words = cli.refused("build", "-o", "type=bogus", context)
 
     assert done.returncode == 0
@@ -195,7 +199,7 @@ def test_row_154_deleting_needs_consent_and_a_daemon_that_can(
 def test_row_155_caches_in_a_registry_and_in_the_image(
     cli: Cli, name: str, scratch_context: ScratchContext, engine_26: Engine, tmp_path: Path
 ) -> None:
-    context = scratch_context(STAMP)
+    context = scratch_context(stamp())
     caches = ("--cache-to", f"type=registry,ref={name}:cache,mode=max")
     inline = ("--build-arg", "BUILDKIT_INLINE_CACHE=1")
     cli.ok("build", *caches, *inline, "--push", "-t", f"{name}:image", "-o", "first", context)
@@ -233,7 +237,7 @@ def test_row_155_a_cache_in_a_registry_with_a_login(
 def test_row_155_a_cache_in_github_actions(
     cli: Cli, scratch_context: ScratchContext, reference_buildx: str
 ) -> None:
-    context = scratch_context(STAMP)
+    context = scratch_context(stamp())
     token = make_token()
     with actions_cache() as service:
         found = {"ACTIONS_RUNTIME_TOKEN": token, "ACTIONS_CACHE_URL": service.url}
@@ -245,7 +249,7 @@ def test_row_155_a_cache_in_github_actions(
             [reference_buildx, "prune", "--all", "--force"],
             env=cli.environment,
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
         read = actions.ok("build", "--cache-from", "type=gha", "-o", "two", context)

@@ -16,12 +16,20 @@ from support.buildkit_image import BuildkitImage
 from support.engines import Engines
 from support.registry import Registry
 
+SECONDS = 60.0
+"""Where an answer takes half a minute at most, a busy machine gets one."""
+
 
 class TestDocker(Conformance):
     @pytest.fixture(scope="class")
     @classmethod
     def subject(cls, engine_26: Engine, registry: Registry) -> Subject:
-        return Subject(driver="docker", engine=engine_26.host, registry=registry.address)
+        return Subject(
+            driver="docker",
+            engine=engine_26.host,
+            registry=registry.address,
+            answer_seconds=SECONDS,
+        )
 
 
 class TestDockerOnOtherEngines(Conformance):
@@ -39,7 +47,12 @@ class TestDockerOnOtherEngines(Conformance):
         cls, request: pytest.FixtureRequest, engines: Engines, registry: Registry
     ) -> Subject:
         engine = engines.get(request.param)
-        return Subject(driver="docker", engine=engine.host, registry=registry.address)
+        return Subject(
+            driver="docker",
+            engine=engine.host,
+            registry=registry.address,
+            answer_seconds=SECONDS,
+        )
 
 
 class TestDockerContainer(Conformance):
@@ -65,4 +78,5 @@ class TestDockerContainer(Conformance):
             turned_on={Feature.AUTO_LOAD: {"default-load": "true"}},
             # The Debian-made BuildKit gets its configuration, but does not look at it.
             read_config=read_config,
+            answer_seconds=SECONDS,
         )

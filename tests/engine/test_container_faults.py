@@ -12,23 +12,31 @@ import signal
 import struct
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 from tools.engine import Engine, PrivateEngine
 
+from dockyard.engine.endpoint import EngineEndpoint
+from dockyard.engine.http import request
 from support.cli import Cli, end, wait_for
+from support.engine_proxy import EngineProxy, Request
 from support.engines import ScratchContext, StartEngine
 from support.faults import SECONDS, Bench, Report, container, report, volume
+from support.mute import import_mute
+from support.peer import Peers
 
 CliFor = Callable[[str], Cli]
 ImageOf = Callable[[Engine], str]
 
 __all__ = ["report"]
 
+MIB = 1 << 20
 POINTS = 20
 """At how many moments of its work the client is killed."""
 SILENCE = 60.0
@@ -97,8 +105,11 @@ def directory_of_volume(bench: Bench, name: str) -> Path:
 
 
 @pytest.mark.parametrize("how", ["killed", "crashed", "removed"])
-def test_a_container_that_ends_during_boot(bench: Bench, how: str) -> None:
-    name = bench.create("--driver-opt", "restart-policy=no")
+def test_a_container_that_ends_during_boot(
+    bench: Bench, how: str, busybox: Path, tmp_path: Path
+) -> None:
+    image = import_mute(bench.engine, bench.new_name(), busybox, tmp_path)
+    name = bench.create("--driver-opt", "restart-policy=no", image=image)
     process = bench.cli.start("build", "--builder", name, "-")
     bench.await_container(name)
 
@@ -116,7 +127,7 @@ def test_a_container_that_ends_during_a_build(
 ) -> None:
     name = bench.create()
     process = bench.cli.start("build", "--builder", name, scratch_context(SLEEP))
-    wait_for(process, b" begun")
+    wait_for(process, b" begun\n")
 
     cause = partial(end_container, bench, name, how)
     error = bench.breaks(f"container {how} during a build", process, cause)
@@ -148,7 +159,7 @@ def test_a_container_paused_during_a_build_is_noticed(
 ) -> None:
     name = bench.create()
     process = bench.cli.start("build", "--builder", name, scratch_context(SLEEP))
-    wait_for(process, b" begun")
+    wait_for(process, b" begun\n")
 
     cause = partial(bench.engine.docker, "pause", container(name))
     error = bench.breaks("container paused during a build", process, cause, SILENCE)
@@ -158,18 +169,34 @@ def test_a_container_paused_during_a_build_is_noticed(
     assert "paused" in error
 
 
-def test_a_container_killed_during_a_load(bench: Bench, scratch_context: ScratchContext) -> None:
-    name = bench.create()
-    tag = f"{name}:loaded"
-    context = scratch_context(FILL.format(600))
-    process = bench.cli.start("build", "--builder", name, "--load", "-t", tag, context)
-    wait_for(process, b"sending tarball")
+def test_a_container_killed_during_a_load(
+    bench: Bench, scratch_context: ScratchContext, peers: Peers
+) -> None:
+    proxy = EngineProxy(bench.engine.host)
+    loading, killed = threading.Event(), threading.Event()
 
-    error = bench.breaks(
-        "container killed during a load",
-        process,
-        lambda: bench.engine.docker("kill", container(name)),
-    )
+    def hold(asked: Request) -> None:
+        """Let nobody load all of it before the container is killed."""
+        if asked.is_load and asked.sent > MIB:
+            loading.set()
+            killed.wait(60)
+
+    def kill() -> None:
+        end_container(bench, name, "crashed")  # the engine's own kill waits for what is held
+        killed.set()
+
+    proxy.meanwhile = hold
+    cli = attrs.evolve(bench.cli, docker_host=peers.unix(proxy.serve).host)
+    name = attrs.evolve(bench, cli=cli).create("--driver-opt", "restart-policy=no")
+    tag = f"{name}:loaded"
+    context = scratch_context(FILL.format(30))
+    process = cli.start("build", "--builder", name, "--load", "-t", tag, context)
+    try:
+        assert loading.wait(200)
+        error = bench.breaks("container killed during a load", process, kill)
+    finally:
+        killed.set()
+        end(process)
 
     assert error.startswith("failed to build: ")
     assert container(name) in error
@@ -186,7 +213,7 @@ def test_an_engine_that_goes_during_a_build(
     bench, engine = own_bench
     name = bench.create()
     process = bench.cli.start("build", "--builder", name, scratch_context(SLEEP))
-    wait_for(process, b" begun")
+    wait_for(process, b" begun\n")
 
     # A restart takes its time to stop the container; what counts is that the build ends with it.
     cause = engine.restart if how == "restarted" else engine.kill
@@ -382,10 +409,22 @@ def live(bench: Bench, name: str, context: Path, seconds: float) -> str:
     return ""
 
 
-@pytest.mark.timeout(600)
+def await_engine(proxy: EngineProxy, endpoint: EngineEndpoint) -> None:
+    """Wait until the engine has done, or given up, what it was asked by a client that is gone."""
+    request(endpoint, "GET", "/_ping")  # it is passed on after all that the client asked
+    deadline = time.monotonic() + 60
+    while any("/exec/" not in each.path for each in tuple(proxy.under_way)):
+        assert time.monotonic() < deadline, proxy.under_way
+        time.sleep(0.01)
+
+
+@pytest.mark.timeout(900)
 def test_a_client_killed_at_any_point_leaves_nothing_that_rm_does_not_remove(
-    bench: Bench, scratch_context: ScratchContext
+    bench: Bench, scratch_context: ScratchContext, peers: Peers
 ) -> None:
+    proxy = EngineProxy(bench.engine.host)
+    endpoint = peers.unix(proxy.serve)
+    bench = attrs.evolve(bench, cli=attrs.evolve(bench.cli, docker_host=endpoint.host))
     context = scratch_context(FILL.format(20))
     began = time.monotonic()
     assert not live(bench, f"{bench.prefix}whole", context, 100)
@@ -398,6 +437,7 @@ def test_a_client_killed_at_any_point_leaves_nothing_that_rm_does_not_remove(
         seconds = whole * (point + 0.5) / POINTS
         name = f"{bench.prefix}killed{point}x"  # no name is the beginning of another
         moment = live(bench, name, context, seconds)
+        await_engine(proxy, endpoint)
         began = time.monotonic()
         done = bench.cli.run("rm", name)
         if done.code:  # it did not come as far as a record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tools.engine import Engine
 
 from support.cli import Cli, Finished, end, wait_for
 from support.engines import Engines, ScratchContext
+from support.mute import import_mute
 from support.stand import record
 
 SLEEP = 'RUN ["/bin/busybox", "sh", "-c", "echo begun; exec /bin/busybox sleep 1000"]'
@@ -214,9 +216,9 @@ def test_a_build_that_is_cut_off_says_so(bench: Bench, scratch_context: ScratchC
     bench.create()
     building = bench.cli.start("build", "--builder", bench.name, scratch_context(SLEEP))
     try:
-        wait_for(building, b" begun")
+        wait_for(building, b" begun\n")
         bench.cli.ok("update", bench.name, "--recreate")
-        _, err = building.communicate(timeout=60)
+        _, err = building.communicate(timeout=90)
     finally:
         end(building)
 
@@ -226,16 +228,20 @@ def test_a_build_that_is_cut_off_says_so(bench: Bench, scratch_context: ScratchC
     assert bench.inspect()["State"]["Running"]
 
 
-def test_an_interrupt_while_booting_ends_with_the_old_node_running(bench: Bench) -> None:
+def test_an_interrupt_while_booting_ends_with_the_old_node_running(
+    bench: Bench, busybox: Path, tmp_path: Path
+) -> None:
     bench.create("--bootstrap")
     before = record(bench.cli, bench.name)
-    process = bench.cli.start("update", bench.name, "--driver-opt", "env.A=1")
+    mute = import_mute(bench.engine, f"{bench.name}-mute", busybox, tmp_path)
+    process = bench.cli.start("update", bench.name, "--driver-opt", f"image={mute},env.A=1")
     try:
         wait_for(process, b"creating container")
-        os.killpg(process.pid, 2)
-        _, err = process.communicate(timeout=60)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=90)
     finally:
         end(process)
+        bench.engine.docker("image", "rm", "--force", mute, check=False)
 
     assert process.returncode == 130, err
     assert b"the old settings are back" in err

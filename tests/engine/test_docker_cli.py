@@ -17,6 +17,9 @@ from tools.engine import Engine
 from support.cli import Cli, end, wait_for
 from support.engines import ScratchContext
 
+SECONDS = 10
+"""Within what a build ends that would go on for a thousand; mostly that is at once."""
+
 
 @attrs.frozen
 class Docker:
@@ -59,8 +62,8 @@ def test_docker_buildx_build_builds_with_dockyard(
     _, err = docker.run("buildx", "build", "-t", name, scratch_context())
 
     assert '#0 building with "default" instance using docker driver' in err
-    images, _ = docker.run("image", "ls")
-    assert name in images
+    image, _ = docker.run("image", "inspect", "--format", "{{.RepoTags}}", name)
+    assert name in image
 
 
 def test_docker_build_reaches_dockyard(docker: Docker, scratch_context: ScratchContext) -> None:
@@ -70,7 +73,7 @@ def test_docker_build_reaches_dockyard(docker: Docker, scratch_context: ScratchC
     _, err = docker.run("build", "-t", name, scratch_context())
 
     assert '#0 building with "default" instance using docker driver' in err
-    assert name in docker.run("image", "ls")[0]
+    assert name in docker.run("image", "inspect", "--format", "{{.RepoTags}}", name)[0]
 
 
 def test_docker_buildx_ls_shows_the_engine(docker: Docker) -> None:
@@ -126,22 +129,21 @@ def test_row_164_an_interrupt_of_docker_ends_the_build(
     docker: Docker, scratch_context: ScratchContext, whole_group: bool
 ) -> None:
     """A terminal sends the signal to docker and to the plugin; ``kill`` to docker alone."""
-    context = scratch_context(
-        f'RUN ["/bin/busybox", "sh", "-c", "echo begun {uuid4().hex}; sleep 1000"]'
-    )
+    mark = uuid4().hex
+    context = scratch_context(f'RUN ["/bin/busybox", "sh", "-c", "echo begun {mark}; sleep 1000"]')
     process = docker.start("buildx", "build", context)
     try:
-        wait_for(process, b" begun ")
+        wait_for(process, f" begun {mark}\n".encode())
         begun = time.monotonic()
         if whole_group:
             os.killpg(process.pid, signal.SIGINT)
         else:
             process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=90)
         seconds = time.monotonic() - begun
     finally:
         end(process)
 
     assert process.returncode == 130, err
     assert b"context canceled" in err
-    assert seconds < 10
+    assert seconds < SECONDS

@@ -28,6 +28,7 @@ from support.stand import stand_cli
 
 SECRET = b"nobody's business"
 SECONDS = 15
+"""Within what an attack has to be over; mostly that is at once."""
 
 Start = Callable[..., HostileBuildKit]
 

@@ -25,6 +25,7 @@ from support.stand import stand_cli
 Start = Callable[..., HostileBuildKit]
 CONTENT = "containerd.services.content.v1"
 SECONDS = 20.0
+"""Within what an attack has to be over; mostly that is at once."""
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 

@@ -67,7 +67,7 @@ class Bench:
             env=self.cli.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -81,7 +81,7 @@ def get(registry: Registry, repository: str, place: str) -> Stored:
     """Ask the registry itself for a manifest or a blob."""
     request = Request(f"http://{registry.address}/v2/{repository}/{place}")
     request.add_header("Accept", ", ".join([*INDEXES, *MANIFESTS]))
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         headers = answer.headers
         kind, digest = headers["Content-Type"], headers["Docker-Content-Digest"]
         return Stored(json.load(answer), kind, digest)

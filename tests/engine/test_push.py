@@ -48,7 +48,7 @@ def digest_in(registry: Registry, repository: str, tag: str) -> str:
     request.add_header("Accept", ", ".join(MANIFESTS))
     if registry.user:
         request.add_header("Authorization", f"Basic {basic(registry.user, registry.password)}")
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         digest: str = answer.headers["Docker-Content-Digest"]
         return digest
 

@@ -25,7 +25,7 @@ from support.registry import Registry
 from support.terminal import run_on_terminal
 from support.transcript import assert_like
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 IMAGE = "seed-image"
 LINES, COLUMNS = 50, 140

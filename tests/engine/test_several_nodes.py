@@ -47,7 +47,8 @@ COPY file /file
 COPY file /only-${TARGETARCH}
 LABEL architecture=${TARGETARCH}
 """
-SECONDS = 60
+SECONDS = 120
+"""For so long it is waited for what a busy machine does in seconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -131,7 +132,7 @@ def get(registry: Registry, path: str) -> Stored:
     if registry.user:
         login = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         digest = answer.headers["Docker-Content-Digest"]
         return Stored(answer.headers["Content-Type"], digest, json.load(answer))
 
@@ -515,10 +516,14 @@ def sleepers(yard: Yard) -> int:
     return sum("sleep 3217" in processes for processes in running)
 
 
-def wait_for_sleepers(yard: Yard, wanted: int) -> None:
+def wait_for_sleepers(
+    yard: Yard, wanted: int, build: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Wait until steps sleep on so many nodes, which is in vain once their build has ended."""
     deadline = time.monotonic() + SECONDS
     while (found := sleepers(yard)) != wanted:
         assert time.monotonic() < deadline, found
+        assert build is None or build.poll() is None, build.communicate()
         time.sleep(0.1)
 
 
@@ -539,7 +544,7 @@ def test_a_failure_on_one_node_ends_the_other(
 def test_an_interrupt_ends_both_nodes(yard: Yard, cli: Cli, uneven: Callable[[str], Path]) -> None:
     process = cli.start("build", *NATIVE, uneven(SLEEP))
     try:
-        wait_for_sleepers(yard, 2)
+        wait_for_sleepers(yard, 2, process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     finally:
@@ -557,7 +562,7 @@ def test_a_node_that_dies_ends_the_build(
     engine, container = yard.containers()[1]
     process = cli.start("build", *NATIVE, uneven(SLEEP))
     try:
-        wait_for_sleepers(yard, 2)
+        wait_for_sleepers(yard, 2, process)
         engine.docker("kill", container)
         _, err = process.communicate(timeout=SECONDS)
     finally:

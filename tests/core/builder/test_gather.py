@@ -14,21 +14,21 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     first_may_end = threading.Event()
 
     def first(_: Cancellation) -> str:
-        assert first_may_end.wait(20)
+        assert first_may_end.wait(45)
         return "first"
 
     def second(_: Cancellation) -> str:
         first_may_end.set()
         return "second"
 
-    assert gather([first, second], timeout=20) == ["first", "second"]
+    assert gather([first, second], timeout=50) == ["first", "second"]
 
 
 def test_an_error_belongs_to_its_task_alone() -> None:
     def fails(_: Cancellation) -> str:
         raise DockyardError("no")
 
-    outcomes = gather([fails, lambda _: "yes"], timeout=20)
+    outcomes = gather([fails, lambda _: "yes"], timeout=50)
 
     assert isinstance(outcomes[0], DockyardError)
     assert outcomes[1] == "yes"
@@ -38,7 +38,7 @@ def test_what_a_strangers_driver_raises_becomes_an_error_of_ours() -> None:
     def crashes(_: Cancellation) -> str:
         raise ZeroDivisionError("an accident")
 
-    (outcome,) = gather([crashes], timeout=20)
+    (outcome,) = gather([crashes], timeout=50)
 
     assert isinstance(outcome, DriverError)
     assert str(outcome) == "ZeroDivisionError: an accident"
@@ -51,17 +51,17 @@ def test_who_is_late_fails_and_delays_nobody() -> None:
 
     def hangs(switch: Cancellation) -> str:
         switches.append(switch)
-        let_go.wait(20)
+        let_go.wait(60)
         return "too late"
 
     started = time.monotonic()
-    outcomes = gather([hangs, lambda _: "yes", hangs], timeout=1.0)
+    outcomes = gather([hangs, lambda _: "yes", hangs], timeout=4.0)
     took = time.monotonic() - started
     let_go.set()
 
     assert [type(outcome) for outcome in outcomes] == [ConnectError, str, ConnectError]
-    assert str(outcomes[0]) == "no answer within 1 seconds"
-    assert took < 10
+    assert str(outcomes[0]) == "no answer within 4 seconds"
+    assert took < 40
     assert all(switch.canceled for switch in switches)
 
 

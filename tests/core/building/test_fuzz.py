@@ -69,7 +69,8 @@ SINGLE: dict[str, tuple[str, ...]] = {
 """Flags that are given once."""
 
 _FEW = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

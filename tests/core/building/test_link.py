@@ -46,7 +46,7 @@ class FakeManager:
     """A manager whose connections come only when all who wait have asked."""
 
     def __init__(self, askers: int) -> None:
-        self._gate = threading.Barrier(askers, timeout=20)
+        self._gate = threading.Barrier(askers, timeout=45)
 
     def connect(self, node: Node, cancel: Cancellation) -> object:
         self._gate.wait()
@@ -84,7 +84,7 @@ def test_of_two_who_ask_at_once_both_get_one_link_and_the_other_is_closed() -> N
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(45)
 
     assert found[0] is found[1]
     assert [client.open for client in FakeClient.made].count(True) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from core.buildkit.clock import Clock
 from dockyard.buildkit.client import Client
 from support.scripted_buildkit import ScriptedBuildKit
 
@@ -22,3 +23,12 @@ def client(daemon: ScriptedBuildKit) -> Iterator[Client]:
     client = Client(daemon.connect())
     yield client
     client.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the clock that builds, their heartbeats and their loops go by in this test."""
+    made = Clock()
+    for module in ("wire.loop", "buildkit.solve", "buildkit.heartbeat"):
+        monkeypatch.setattr(f"dockyard.{module}.monotonic", made)
+    return made

@@ -64,7 +64,7 @@ def remembering(tell: Tell | None, blobs: dict[str, bytes] | None = None) -> Ite
             yield client
         finally:
             client.close()
-            server.stop(0).wait()
+            server.stop(0).wait(30)
 
 
 def digest(data: bytes) -> str:

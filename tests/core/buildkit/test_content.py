@@ -57,7 +57,7 @@ def reading(read: Read | None) -> Iterator[tuple[Client, grpc.Server]]:
             yield client, server
         finally:
             client.close()
-            server.stop(0).wait()
+            server.stop(0).wait(30)
 
 
 def name(data: bytes) -> str:

@@ -205,7 +205,11 @@ def test_an_answer_that_makes_no_sense_ends_the_build(
 def test_a_daemon_without_the_gateway_is_told_apart_and_its_build_ended(
     led: Led, daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    daemon.bridge.clear()
+    def know_nothing(_request: Values) -> Values:
+        assert led.begun.wait(30)  # a build that is dropped before it begins is never seen
+        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    daemon.bridge["Ping"] = know_nothing
 
     def talk() -> Talk:
         yield PING
@@ -214,7 +218,7 @@ def test_a_daemon_without_the_gateway_is_told_apart_and_its_build_ended(
     with pytest.raises(GatewayMissingError):
         lead(client, talk())
 
-    assert led.left.wait(10)
+    assert led.left.wait(30)
 
 
 def test_a_refusal_of_the_second_call_says_nothing_about_the_gateway(
@@ -302,7 +306,7 @@ def test_canceling_ends_a_conversation_that_waits(led: Led, client: Client) -> N
 
     def cancel_soon(_go_on: Callable[[], None]) -> None:
         def run() -> None:
-            led.begun.wait(10)  # what is canceled before it begins is never seen over there
+            led.begun.wait(30)  # what is canceled before it begins is never seen over there
             cancel.cancel()
 
         threading.Thread(target=run).start()
@@ -315,7 +319,7 @@ def test_canceling_ends_a_conversation_that_waits(led: Led, client: Client) -> N
     with pytest.raises(CanceledError):
         lead(client, talk(), cancel)
 
-    assert led.left.wait(10)
+    assert led.left.wait(30)
     assert led.returned == []
 
 
@@ -402,8 +406,9 @@ def test_more_than_one_answer_to_a_call_ends_the_build(
 
 
 def test_why_a_build_ended_counts_more_than_that_it_cannot_be_told_anything(
-    daemon: ScriptedBuildKit, client: Client
+    daemon: ScriptedBuildKit, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dockyard.buildkit.gateway._AFTER_REFUSAL", 50)
     Led(daemon)
     refused = threading.Event()
 
@@ -415,7 +420,7 @@ def test_why_a_build_ended_counts_more_than_that_it_cannot_be_told_anything(
         raise Refusal(grpc.StatusCode.UNKNOWN, "no such job")
 
     def fail(_request: Values, _gone: threading.Event) -> Values:
-        assert refused.wait(10)
+        assert refused.wait(30)
         raise Refusal(grpc.StatusCode.UNKNOWN, "boom")
 
     daemon.bridge["Ping"] = refuse
@@ -440,7 +445,7 @@ def test_an_error_is_told_although_the_daemon_never_ends_the_build(
         raise Refusal(grpc.StatusCode.UNKNOWN, "the cause")
 
     def hang(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
+        gone.wait()
         return {}
 
     daemon.bridge["Ping"] = refuse

@@ -86,7 +86,7 @@ def asking(gateway: Gateway) -> Iterator[Client]:
         finally:
             gateway.over.set()
             client.close()
-            server.stop(0).wait()
+            server.stop(0).wait(30)
 
 
 def test_a_daemon_is_asked_once_and_by_a_build_that_leaves_no_record() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from core.buildkit.clock import Clock
 from dockyard.buildkit.client import Client
 from dockyard.buildkit.request import Exporter, SolveRequest, new_id
 from dockyard.buildkit.solve import Patience, solve
@@ -52,7 +53,7 @@ def say_and_hold(*messages: Values) -> Script:
 
     def status(_request: Values, gone: threading.Event) -> Iterator[Values]:
         yield from messages
-        gone.wait(20)
+        gone.wait()
 
     return status
 
@@ -68,17 +69,27 @@ class HangingSolve:
 
     def solve(self, _request: Values, gone: threading.Event) -> Values:
         self._begun.set()
-        gone.wait(20)
+        gone.wait()
         return {}
 
     def status(self, *messages: Values) -> Script:
         hold = say_and_hold(*messages)
 
         def status(request: Values, gone: threading.Event) -> Iterator[Values]:
-            self._begun.wait(20)
+            self._begun.wait(30)
             yield from hold(request, gone)
 
         return status
+
+
+def answer_in_the_end(daemon: ScriptedBuildKit, answer: Callable[[], Values] = dict) -> None:
+    """Let the build end only when its status has ended, which the client may not wait for."""
+
+    def solve(_request: Values, _gone: threading.Event) -> Values:
+        assert daemon.ended["Status"].wait(30)
+        return answer()
+
+    daemon.solve = solve
 
 
 def run(client: Client, updates: Updates | None = None, **request: Any) -> dict[str, str]:  # noqa: ANN401
@@ -88,7 +99,7 @@ def run(client: Client, updates: Updates | None = None, **request: Any) -> dict[
 
 
 def fail(message: str, code: Any = grpc.StatusCode.UNKNOWN, details: bytes = b"") -> Any:  # noqa: ANN401
-    def refuse(_request: Values, _gone: threading.Event) -> Values:
+    def refuse(*_: object) -> Values:
         raise Refusal(code, message, details)
 
     return refuse
@@ -101,9 +112,9 @@ def test_a_build_gives_the_exporters_answer_and_its_progress(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
     digest = "sha256:" + "0" * 64
-    daemon.solve = lambda _request, _gone: {
-        "ExporterResponse": {"containerimage.digest": digest, "empty": ""}
-    }
+    answer_in_the_end(
+        daemon, lambda: {"ExporterResponse": {"containerimage.digest": digest, "empty": ""}}
+    )
     daemon.status = say({"vertexes": [RUNNING]}, {"vertexes": [DONE]}, {"logs": [{"msg": b"x"}]})
     updates: Updates = []
 
@@ -118,7 +129,7 @@ def test_a_build_gives_the_exporters_answer_and_its_progress(
 def test_the_request_says_everything_and_names_the_first_exporter_twice(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    daemon.solve = lambda _request, _gone: {}
+    answer_in_the_end(daemon)
     daemon.status = silent
 
     run(
@@ -168,17 +179,20 @@ def test_a_plain_request_has_no_exporter_and_no_definition_but_a_cache(
 
 
 def test_progress_that_comes_after_the_answer_is_not_lost(
-    daemon: ScriptedBuildKit, client: Client
+    daemon: ScriptedBuildKit, client: Client, clock: Clock
 ) -> None:
+    updates: Updates = []
+
     def late(_request: Values, gone: threading.Event) -> Iterator[Values]:
-        daemon.ended["Solve"].wait(10)
-        for _ in range(3):  # each pause is shorter than the idle time, all together are longer
-            gone.wait(0.2)
+        daemon.ended["Solve"].wait(30)
+        for told in range(3):  # each pause is shorter than the idle time, two are longer
+            while len(updates) < told:
+                assert not gone.wait(0.005)
+            clock.advance(0.4)
             yield {"vertexes": [DONE]}
 
     daemon.solve = lambda _request, _gone: {}
     daemon.status = late
-    updates: Updates = []
     patience = Patience(idle=0.5)
 
     solve(client, SolveRequest(ref=new_id()), updates.append, Cancellation(), patience=patience)
@@ -189,14 +203,18 @@ def test_progress_that_comes_after_the_answer_is_not_lost(
 def test_a_status_stream_that_stays_open_is_left_when_it_is_silent(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    daemon.solve = lambda _request, _gone: {"ExporterResponse": {"a": "b"}}
+    def answer(_request: Values, _gone: threading.Event) -> Values:
+        assert daemon.begun["Status"].wait(30)
+        return {"ExporterResponse": {"a": "b"}}
+
+    daemon.solve = answer
     daemon.status = say_and_hold({"vertexes": [DONE]})
     started = time.monotonic()
 
     assert run(client) == {"a": "b"}
 
-    assert QUICK.idle <= time.monotonic() - started < 5
-    assert daemon.canceled["Status"].wait(5)
+    assert QUICK.idle <= time.monotonic() - started < 20
+    assert daemon.canceled["Status"].wait(30)
 
 
 def test_a_daemon_that_knows_no_status_of_the_build_does_not_matter(
@@ -207,7 +225,7 @@ def test_a_daemon_that_knows_no_status_of_the_build_does_not_matter(
         yield {}
 
     def answer(_request: Values, _gone: threading.Event) -> Values:
-        daemon.ended["Status"].wait(10)
+        daemon.ended["Status"].wait(30)
         return {"ExporterResponse": {"a": "b"}}
 
     daemon.status = unknown
@@ -251,12 +269,10 @@ def test_a_failing_build_shows_the_lines_and_the_step(
         for kind, value in details
     ]
     message = 'process "/bin/sh -c false" did not complete successfully: exit code: 7'
-    daemon.solve = fail(
-        message,
-        details=protos().encode(
-            "google.rpc.Status", {"code": 2, "message": message, "details": packed}
-        ),
+    status = protos().encode(
+        "google.rpc.Status", {"code": 2, "message": message, "details": packed}
     )
+    answer_in_the_end(daemon, fail(message, details=status))
     daemon.status = say({"vertexes": [{**RUNNING, "completed": START, "error": message}]})
     updates: Updates = []
 
@@ -298,10 +314,10 @@ def test_a_build_that_fails_before_it_began_does_not_wait_for_its_status(
             SolveRequest(ref=new_id()),
             lambda _: None,
             Cancellation(),
-            patience=Patience(idle=20, unheard=0.1),
+            patience=Patience(idle=50, unheard=0.1),
         )
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_value_that_is_no_text_is_the_callers_mistake(client: Client) -> None:
@@ -330,7 +346,7 @@ def test_a_status_that_is_nonsense_is_a_protocol_error(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
     def hang(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
+        gone.wait()
         return {}
 
     daemon.solve = hang
@@ -343,22 +359,21 @@ def test_a_status_that_is_nonsense_is_a_protocol_error(
 def test_a_status_that_breaks_off_ends_the_build_with_its_reason(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
-    def hang(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
-        return {}
+    hanging = HangingSolve()
 
     def broken(_request: Values, _gone: threading.Event) -> Iterator[Values]:
+        assert daemon.begun["Solve"].wait(30)
         yield {"vertexes": [RUNNING]}
         raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large")
 
-    daemon.solve = hang
+    daemon.solve = hanging.solve
     daemon.status = broken
 
     with pytest.raises(
         DaemonError, match="^failed to receive status: ResourceExhausted: message too large$"
     ):
         run(client)
-    assert daemon.canceled["Solve"].wait(5)
+    assert daemon.canceled["Solve"].wait(30)
 
 
 def test_the_builds_own_error_is_preferred_to_that_of_its_status(
@@ -369,14 +384,15 @@ def test_the_builds_own_error_is_preferred_to_that_of_its_status(
         yield {}
 
     def refuse(_request: Values, _gone: threading.Event) -> Values:
-        daemon.ended["Status"].wait(10)
+        daemon.ended["Status"].wait(30)
         raise Refusal(grpc.StatusCode.UNKNOWN, "the real reason")
 
     daemon.status = status
     daemon.solve = refuse
+    request = SolveRequest(ref=new_id())
 
     with pytest.raises(BuildError, match="^the real reason$"):
-        run(client)
+        solve(client, request, lambda _: None, Cancellation(), patience=Patience(idle=50))
 
 
 def test_what_a_display_raises_comes_out_and_ends_the_build(
@@ -392,7 +408,7 @@ def test_what_a_display_raises_comes_out_and_ends_the_build(
 
     with pytest.raises(BrokenPipeError):
         solve(client, SolveRequest(ref=new_id()), broken, Cancellation(), patience=QUICK)
-    assert daemon.canceled["Solve"].wait(5)
+    assert daemon.canceled["Solve"].wait(30)
 
 
 # --- builds that are canceled --------------------------------------------------------------
@@ -407,13 +423,13 @@ def test_a_cancel_reaches_the_daemon_and_its_last_words_are_heard(
 
     def work(_request: Values, gone: threading.Event) -> Values:
         begun.set()
-        gone.wait(20)
+        gone.wait()
         return {}
 
     def status(_request: Values, _gone: threading.Event) -> Iterator[Values]:
-        begun.wait(20)
+        begun.wait(30)
         yield {"vertexes": [RUNNING]}
-        daemon.canceled["Solve"].wait(20)
+        daemon.canceled["Solve"].wait(30)
         yield {"vertexes": [{**RUNNING, "completed": START, "error": "context canceled"}]}
 
     def on_update(update: StatusUpdate) -> None:
@@ -425,7 +441,7 @@ def test_a_cancel_reaches_the_daemon_and_its_last_words_are_heard(
     daemon.status = status
 
     with pytest.raises(CanceledError):
-        solve(client, SolveRequest(ref=new_id()), on_update, cancel, patience=Patience(grace=10))
+        solve(client, SolveRequest(ref=new_id()), on_update, cancel, patience=Patience(grace=50))
 
     assert daemon.canceled["Solve"].is_set()
     assert updates[-1].vertexes[0].error == "context canceled"
@@ -443,8 +459,8 @@ def test_a_canceled_build_does_not_wait_for_a_silent_daemon(
     with pytest.raises(CanceledError):
         solve(client, SolveRequest(ref=new_id()), lambda _: cancel.cancel(), cancel, patience=QUICK)
 
-    assert time.monotonic() - started < 5
-    assert daemon.canceled["Solve"].wait(5)
+    assert time.monotonic() - started < 20
+    assert daemon.canceled["Solve"].wait(30)
 
 
 def test_nothing_is_sent_when_it_is_canceled_already(
@@ -465,14 +481,17 @@ def test_a_cancel_after_the_answer_only_ends_the_listening(
     cancel = Cancellation()
 
     def status(_request: Values, gone: threading.Event) -> Iterator[Values]:
-        daemon.ended["Solve"].wait(10)
+        daemon.ended["Solve"].wait(30)
         yield {"vertexes": [DONE]}
-        gone.wait(20)
+        gone.wait()
 
     daemon.solve = lambda _request, _gone: {"ExporterResponse": {"a": "b"}}
     daemon.status = status
 
-    assert solve(client, SolveRequest(ref=new_id()), lambda _: cancel.cancel(), cancel) == {
+    patience = Patience(idle=50)
+    request = SolveRequest(ref=new_id())
+
+    assert solve(client, request, lambda _: cancel.cancel(), cancel, patience=patience) == {
         "a": "b"
     }
 
@@ -486,7 +505,7 @@ def test_a_connection_cut_in_the_middle_names_what_was_running(
     cut = 0.0
 
     def work(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
+        gone.wait()
         return {}
 
     def on_update(_update: StatusUpdate) -> None:
@@ -500,7 +519,7 @@ def test_a_connection_cut_in_the_middle_names_what_was_running(
     with pytest.raises(ConnectionLostError) as caught:
         solve(client, SolveRequest(ref=new_id()), on_update, Cancellation())
 
-    assert time.monotonic() - cut < 1
+    assert time.monotonic() - cut < Patience().interval  # nobody had to ask
     assert 'while running "[2/3] RUN make":' in str(caught.value)
     assert "FROM" not in str(caught.value)
     assert "later" not in str(caught.value)
@@ -510,7 +529,7 @@ def test_a_daemon_that_is_stopped_is_a_lost_connection_or_a_failed_build(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
     def work(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
+        gone.wait()
         return {}
 
     daemon.solve = work
@@ -522,13 +541,13 @@ def test_a_daemon_that_is_stopped_is_a_lost_connection_or_a_failed_build(
             SolveRequest(ref=new_id()),
             lambda _: daemon.stop(),
             Cancellation(),
-            patience=QUICK,
+            patience=Patience(idle=50),
         )
 
 
 def test_many_running_steps_are_counted(daemon: ScriptedBuildKit, client: Client) -> None:
     def work(_request: Values, gone: threading.Event) -> Values:
-        gone.wait(20)
+        gone.wait()
         return {}
 
     many = [{"digest": str(n), "name": f"step {n}", "started": START} for n in range(5)]
@@ -545,14 +564,17 @@ def test_a_build_that_was_done_when_the_connection_broke_is_done(
     daemon: ScriptedBuildKit, client: Client
 ) -> None:
     def status(_request: Values, gone: threading.Event) -> Iterator[Values]:
-        daemon.ended["Solve"].wait(10)
+        daemon.ended["Solve"].wait(30)
         yield {"vertexes": [DONE]}
-        gone.wait(20)
+        gone.wait()
 
     daemon.solve = lambda _request, _gone: {"ExporterResponse": {"a": "b"}}
     daemon.status = status
 
-    assert solve(client, SolveRequest(ref=new_id()), lambda _: daemon.cut(), Cancellation()) == {
+    patience = Patience(idle=50)
+    request = SolveRequest(ref=new_id())
+
+    assert solve(client, request, lambda _: daemon.cut(), Cancellation(), patience=patience) == {
         "a": "b"
     }
 

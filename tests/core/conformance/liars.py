@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -42,16 +41,18 @@ from dockyard.errors import ConnectError, EngineError
 from dockyard.plugin import hookimpl
 from support import dockyard_borrowed as borrowed
 
-SECONDS = 3.0
-"""Within what an engine that is alive answers."""
+SECONDS = 4.0
+"""Within what an engine that is alive answers when it is called."""
+PATIENCE = 60.0
+"""Within what it starts or ends a container."""
 
 
-def ask(node: Node, method: str, path: str, **values: object) -> Any:  # noqa: ANN401  # JSON
+def ask(node: Node, method: str, path: str, *, timeout: float = SECONDS, **values: object) -> Any:  # noqa: ANN401  # JSON
     """Ask the node's engine."""
     body = json.dumps(values).encode() if values else None
     headers = [("Content-Type", "application/json")] if values else []
     engine = EngineEndpoint(host=node.endpoint)
-    answer = request(engine, method, path, headers=headers, body=body, timeout=SECONDS)
+    answer = request(engine, method, path, headers=headers, body=body, timeout=timeout)
     return answer.json() if answer.body else None
 
 
@@ -64,7 +65,7 @@ def tolerant(work: Callable[[], object]) -> None:
             raise
 
 
-def container_of(node: Node) -> dict[str, object]:
+def container_of(node: Node) -> dict[str, Any]:
     labels = {"dev.dockyard.builder": node.builder, "liar": os.environ["LIAR_IMAGE"]}
     return {"Image": os.environ["LIAR_IMAGE"], "Cmd": ["/wait"], "Labels": labels}
 
@@ -135,17 +136,19 @@ class Managed(Honest):
             self.make(node)
             cancel.check()
             start = f"/containers/{self.container(node)}/start"
-            tolerant(lambda: ask(node, "POST", start))
+            tolerant(lambda: ask(node, "POST", start, timeout=PATIENCE))
         return Booted()
 
     @hookimpl
     def dockyard_stop(self, node: Node) -> Stopped:
-        tolerant(lambda: ask(node, "POST", f"/containers/{self.container(node)}/stop?t=0"))
+        stop = f"/containers/{self.container(node)}/stop?t=0"
+        tolerant(lambda: ask(node, "POST", stop, timeout=PATIENCE))
         return Stopped()
 
     @hookimpl
     def dockyard_rm(self, node: Node) -> Removed:
-        tolerant(lambda: ask(node, "DELETE", f"/containers/{self.container(node)}?force=1"))
+        remove = f"/containers/{self.container(node)}?force=1"
+        tolerant(lambda: ask(node, "DELETE", remove, timeout=PATIENCE))
         return Removed()
 
     def container(self, node: Node) -> str:
@@ -263,17 +266,49 @@ class NeverStops(Managed):
 class BootsTwice(Managed):
     """Makes a nameless container beside the real one, and one more when two boot at once."""
 
+    def __init__(self) -> None:
+        self.turn = threading.Condition()
+        self.looked: dict[tuple[str, int], bool] = {}
+        """Who boots which node, and whether he has looked for its container."""
+
+    @hookimpl
+    def dockyard_bootstrap(self, node: Node, progress: Progress, cancel: Cancellation) -> Booted:
+        me = (node.name, threading.get_ident())
+        self.note(me, looked=False)
+        try:
+            return super().dockyard_bootstrap(node, progress, cancel)
+        finally:
+            with self.turn:
+                del self.looked[me]
+                self.turn.notify_all()
+
     def make(self, node: Node) -> None:
         if self.dockyard_status(node).state is State.INACTIVE:
-            time.sleep(0.5)  # the other one has looked meanwhile
+            self.note((node.name, threading.get_ident()), looked=True)
+            self.let_the_other_look(node.name)
             ask(node, "POST", "/containers/create", **container_of(node))
             super().make(node)
+
+    def note(self, who: tuple[str, int], *, looked: bool) -> None:
+        with self.turn:
+            self.looked[who] = looked
+            self.turn.notify_all()
+
+    def let_the_other_look(self, name: str) -> None:
+        """Wait for whoever boots the node, too, or begins to within half a second."""
+
+        def looked() -> list[bool]:
+            return [value for (node, _), value in self.looked.items() if node == name]
+
+        with self.turn:
+            if self.turn.wait_for(lambda: len(looked()) > 1, 0.5):
+                self.turn.wait_for(lambda: all(looked()), PATIENCE)
 
     @hookimpl
     def dockyard_rm(self, node: Node) -> Removed:
         wanted = quote(json.dumps({"label": [f"dev.dockyard.builder={node.builder}"]}))
         for each in ask(node, "GET", f"/containers/json?all=1&filters={wanted}"):
-            ask(node, "DELETE", f"/containers/{each['Id']}?force=1")
+            ask(node, "DELETE", f"/containers/{each['Id']}?force=1", timeout=PATIENCE)
         return Removed()
 
 

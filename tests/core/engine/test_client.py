@@ -104,7 +104,7 @@ def test_cancelling_ends_a_call_that_is_waiting(peers: Peers) -> None:
     endpoint, cancel = peers.unix(serve), Cancellation()
 
     def end() -> None:
-        waiting.wait(10)
+        waiting.wait(45)
         cancel.cancel()
 
     thread = threading.Thread(target=end)

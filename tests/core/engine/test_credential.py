@@ -340,16 +340,18 @@ def test_a_helpers_name_may_not_be_a_path(bin_dir: Path) -> None:
 
 
 def test_a_hanging_helper_is_killed_with_its_children(helper: WriteHelper, bin_dir: Path) -> None:
-    helper("store", f"sleep 600 & echo $! > '{bin_dir}/child'; wait")
-    found = credentials({"credsStore": "store"}, bin_dir, deadline=0.5)
+    place, made = bin_dir / "child", bin_dir / "made"
+    helper("store", f"sleep 600 & echo $! > '{made}' && mv '{made}' '{place}'; wait")
+    for seconds in (0.5, 5, 25):
+        found = credentials({"credsStore": "store"}, bin_dir, deadline=seconds)
+        with pytest.raises(CredentialError) as caught:
+            found.lookup("reg.example")
+        if place.exists():
+            break  # else the machine was too busy to start the child in that time
 
-    with pytest.raises(
-        CredentialError, match=r"docker-credential-store did not answer within 0\.5 seconds"
-    ):
-        found.lookup("reg.example")
-
-    child = int((bin_dir / "child").read_text())
-    limit = time.monotonic() + 10
+    assert f"docker-credential-store did not answer within {seconds:g} sec" in str(caught.value)
+    child = int(place.read_text())
+    limit = time.monotonic() + 25
     while alive(child):
         assert time.monotonic() < limit
 

@@ -24,12 +24,11 @@ from dockyard.engine.endpoint import EngineEndpoint, TLSFiles
 from dockyard.engine.http import request, upgrade
 from dockyard.errors import CanceledError, EndpointError, EngineUnreachableError
 from support.peer import Peers, answering, closing, silent, with_tls
-from support.port import free_port
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
 
-def failure(endpoint: EngineEndpoint, timeout: float = 20) -> EngineUnreachableError:
+def failure(endpoint: EngineEndpoint, timeout: float = 50) -> EngineUnreachableError:
     """Dial, and give the error that this is."""
     with pytest.raises(EngineUnreachableError) as caught:
         dial(endpoint, timeout=timeout).close()
@@ -156,9 +155,10 @@ def test_the_path_in_an_address_comes_before_every_request(peers: Peers) -> None
 
 
 def test_a_closed_port_is_refused() -> None:
-    port = free_port()
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # so that nobody else takes it; nobody listens all the same
 
-    error = failure(EngineEndpoint(host=f"tcp://127.0.0.1:{port}"))
+        error = failure(EngineEndpoint(host=f"tcp://127.0.0.1:{held.getsockname()[1]}"))
 
     assert str(error).endswith("connection refused")
 
@@ -186,7 +186,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     error = failure(EngineEndpoint(host="tcp://slow:2375"), timeout=0.1)
     release.set()
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
     assert str(error).endswith("; no answer within 0.1 s")
 
 
@@ -525,7 +525,7 @@ def nothing_stays_open() -> Iterator[None]:
     """Every stream, also of a failed attempt, has to be closed."""
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names only
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 45
     while set(os.listdir("/proc/self/fd")) - before:  # noqa: PTH208  # names only
         assert time.monotonic() < deadline, "something was left open"
         os.sched_yield()

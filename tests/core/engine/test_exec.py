@@ -33,7 +33,7 @@ from dockyard.engine.stream import SocketStream
 from dockyard.errors import CanceledError, EngineError, EngineUnreachableError
 from support.peer import Peers, Script, read_head, silent, with_tls
 
-SECONDS = 20
+SECONDS = 45
 """Deadline of everything that has to happen at once, on a busy machine."""
 NOWHERE = EngineEndpoint(host="unix:///nowhere")
 SWITCHING = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -82,6 +82,17 @@ def read_all(stream: ExecStream, size: int = 1 << 20) -> bytes:
         if not count:
             return bytes(received)
         received += memoryview(buffer)[:count]
+
+
+def last_words(stream: ExecStream) -> str:
+    """Ask for the last words until the engine tells how the command ended.
+
+    Each time it is given a second only, which is not always enough for a busy one.
+    """
+    deadline = time.monotonic() + SECONDS
+    while "exit code" not in (words := stream.last_words()):
+        assert time.monotonic() < deadline, words
+    return words
 
 
 def make_pair() -> Pair:
@@ -301,7 +312,7 @@ def test_last_words_are_the_last_lines_fit_for_a_terminal_and_the_exit_code(peer
     with closing(open_exec(endpoint, "box", ["x"])) as stream:
         read_all(stream)
 
-        assert stream.last_words() == "line 5; line 6; line 7; line 8; ?[31mred; exit code 3"
+        assert last_words(stream) == "line 5; line 6; line 7; line 8; ?[31mred; exit code 3"
 
 
 @pytest.mark.parametrize(
@@ -369,8 +380,8 @@ def test_an_end_that_the_engine_does_not_tell_is_no_missing_engine(peers: Peers)
     def serve(connection: socket.socket) -> None:
         (silent if silent_about_ends(connection) else fake(lambda _: None))(connection)
 
-    with pytest.raises(EngineError, match="^'x' did not end within 2 s$") as caught:
-        run_exec(peers.unix(serve), "box", ["x"], timeout=2)
+    with pytest.raises(EngineError, match="^'x' did not end within 4 s$") as caught:
+        run_exec(peers.unix(serve), "box", ["x"], timeout=4)
 
     assert not isinstance(caught.value, EngineUnreachableError)
 
@@ -386,7 +397,7 @@ def test_waiting_for_an_end_that_the_engine_does_not_tell_can_be_canceled(peers:
 
     begun = time.monotonic()
     with pytest.raises(CanceledError):
-        run_exec(peers.unix(serve), "box", ["x"], timeout=60, cancel=cancel)
+        run_exec(peers.unix(serve), "box", ["x"], timeout=120, cancel=cancel)
 
     assert time.monotonic() - begun < SECONDS
 
@@ -520,7 +531,7 @@ def test_64_mib_come_back_the_same_while_they_go(box: Box) -> None:
         (received,) = exchange([stream], [content])
 
         assert digest(received) == digest(content)
-        assert stream.last_words() == "exit code 0"
+        assert last_words(stream) == "exit code 0"
 
 
 def test_several_streams_at_a_time_do_not_mix(box: Box) -> None:
@@ -570,7 +581,7 @@ def test_a_reader_that_comes_late_misses_nothing(box: Box) -> None:
 
         assert early == ""
         assert digest(read_all(stream)) == digest(b"x" * 20_000_000)
-        assert stream.last_words() == "over; exit code 0"
+        assert last_words(stream) == "over; exit code 0"
 
 
 @pytest.mark.parametrize("command", ["no-such-program", "/bin"])
@@ -583,7 +594,7 @@ def test_a_command_that_cannot_be_started_says_why(box: Box, command: str) -> No
         assert b"OCI runtime exec failed" in result.stdout
         assert command.encode() in result.stdout
         assert output == result.stdout
-        assert stream.last_words() == f"{output.decode().strip()}; exit code {result.code}"
+        assert last_words(stream) == f"{output.decode().strip()}; exit code {result.code}"
 
 
 def test_a_container_killed_in_the_middle_ends_the_stream_at_once(own_box: Box) -> None:
@@ -591,8 +602,11 @@ def test_a_container_killed_in_the_middle_ends_the_stream_at_once(own_box: Box) 
         stream.sendmsg([b"hello"])
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLIN)
-        assert poll.poll(SECONDS * 1000)
-        assert drain(stream) == b"hello"
+        received = b""
+        while len(received) < len(b"hello"):
+            assert poll.poll(SECONDS * 1000)
+            received += drain(stream)
+        assert received == b"hello"
 
         killed = time.monotonic()
         own_box.engine.docker("kill", own_box.name)
@@ -637,8 +651,14 @@ def test_a_container_that_does_not_run_is_a_409_and_none_a_404(own_box: Box) -> 
 
 
 def test_a_command_that_takes_too_long_is_given_up(box: Box) -> None:
-    with pytest.raises(EngineError, match="'/bin/busybox sleep 9' did not end within 1 s"):
-        run_exec(box.endpoint, box.name, ["/bin/busybox", "sleep", "9"], timeout=1)
+    command = ["/bin/busybox", "sleep", "60"]
+    for seconds in (1, 5, 25):
+        with pytest.raises(EngineError) as caught:
+            run_exec(box.endpoint, box.name, command, timeout=seconds)
+        if not isinstance(caught.value, EngineUnreachableError):
+            break  # else the engine was too busy to start it in that time
+
+    assert str(caught.value) == f"'/bin/busybox sleep 60' did not end within {seconds} s"
 
 
 def test_waiting_for_a_command_can_be_canceled(box: Box) -> None:

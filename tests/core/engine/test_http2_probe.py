@@ -20,6 +20,8 @@ from dockyard.engine.wait import OutOfTimeError, Wait
 from dockyard.errors import CanceledError
 from support.scripted_buildkit import ScriptedBuildKit
 
+SECONDS = 45
+"""For so long it is waited for what comes at once, unless the machine is busy."""
 METHOD = "/moby.buildkit.v1.Control/ListWorkers"
 SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 HEADERS = b"\0\0\x01\x01\x04\0\0\0\x01\x88"
@@ -51,13 +53,13 @@ def stream_to(daemon: ScriptedBuildKit) -> SocketStream:
 
 
 def test_a_grpc_server_speaks_http2(daemon: ScriptedBuildKit) -> None:
-    with Wait(10) as wait, closing(stream_to(daemon)) as stream:
+    with Wait(SECONDS) as wait, closing(stream_to(daemon)) as stream:
         assert speaks_http2(stream, wait)
 
 
 def test_what_was_heard_is_there_for_who_speaks_next(daemon: ScriptedBuildKit) -> None:
     stream = stream_to(daemon)
-    with Wait(10) as wait:
+    with Wait(SECONDS) as wait:
         hear_settings(stream, wait)
 
     assert stream.pending() == 9
@@ -66,7 +68,7 @@ def test_what_was_heard_is_there_for_who_speaks_next(daemon: ScriptedBuildKit) -
 
 
 def test_a_method_that_is_there_answers(daemon: ScriptedBuildKit) -> None:
-    with Wait(10) as wait, closing(stream_to(daemon)) as stream:
+    with Wait(SECONDS) as wait, closing(stream_to(daemon)) as stream:
         ask(stream, wait, METHOD, "localhost")
 
     assert [method for method, _ in daemon.requests] == ["ListWorkers"]
@@ -76,7 +78,7 @@ def test_a_method_that_is_not_there_does_not(daemon: ScriptedBuildKit) -> None:
     daemon.workers = None
 
     with (
-        Wait(10) as wait,
+        Wait(SECONDS) as wait,
         closing(stream_to(daemon)) as stream,
         pytest.raises(NoAnswerError, match="does not answer as BuildKit does"),
     ):
@@ -84,7 +86,7 @@ def test_a_method_that_is_not_there_does_not(daemon: ScriptedBuildKit) -> None:
 
 
 def test_a_long_name_is_no_malformed_request(daemon: ScriptedBuildKit) -> None:
-    with Wait(10) as wait, closing(stream_to(daemon)) as stream:
+    with Wait(SECONDS) as wait, closing(stream_to(daemon)) as stream:
         ask(stream, wait, METHOD, "long." * 60)
 
 
@@ -109,7 +111,7 @@ def test_an_answer_may_come_byte_by_byte(
 
     thread = threading.Thread(target=dribble)
     thread.start()
-    with Wait(10) as wait:
+    with Wait(SECONDS) as wait:
         ask(stream, wait, METHOD, "localhost")
     thread.join()
 
@@ -141,7 +143,7 @@ def test_others_are_told_apart(
     peer.sendall(answer)
     peer.shutdown(socket.SHUT_WR)
 
-    with Wait(10) as wait, pytest.raises(NoAnswerError, match=words):
+    with Wait(SECONDS) as wait, pytest.raises(NoAnswerError, match=words):
         ask(stream, wait, METHOD, "localhost")
 
 
@@ -151,7 +153,7 @@ def test_listening_tells_strangers_apart_as_well(
     stream, peer = pair
     peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    with Wait(10) as wait, pytest.raises(NoAnswerError, match="it speaks HTTP/1, not gRPC"):
+    with Wait(SECONDS) as wait, pytest.raises(NoAnswerError, match="it speaks HTTP/1, not gRPC"):
         hear_settings(stream, wait)
 
 
@@ -172,7 +174,7 @@ def test_asking_can_be_canceled(pair: tuple[SocketStream, socket.socket]) -> Non
 
     thread = threading.Thread(target=cancel_when_asked)
     thread.start()
-    with Wait(20, cancel) as wait, pytest.raises(CanceledError):
+    with Wait(SECONDS, cancel) as wait, pytest.raises(CanceledError):
         ask(stream, wait, METHOD, "localhost")
     thread.join()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tools.engine import Engine
@@ -63,24 +64,26 @@ def test_an_image_without_an_id_is_an_error(peers: Peers) -> None:
 
 def test_a_real_engine_takes_an_archive_and_gives_it_back(engine: Engine) -> None:
     endpoint = EngineEndpoint(host=engine.host)
+    name = f"dockyard-image:{uuid4().hex}"
     messages: list[dict[str, Any]] = []
 
     load_archive(
         endpoint,
-        io.BytesIO(archive("dockyard-image:one", b"content of one")),
+        io.BytesIO(archive(name, name.encode())),
         on_message=messages.append,
     )
-    found = find_image(endpoint, "dockyard-image:one")
+    found = find_image(endpoint, name)
 
     assert found.id.startswith("sha256:")
-    assert found.names == ("dockyard-image:one",)
+    assert found.names == (name,)
     assert any("Loaded image" in message.get("stream", "") for message in messages)
     assert find_image(endpoint, found.id).id == found.id
     with (
-        save_images(endpoint, ["dockyard-image:one"]) as saved,
+        save_images(endpoint, [name]) as saved,
         tarfile.open(fileobj=io.BytesIO(saved.read())) as opened,
     ):
         assert "manifest.json" in opened.getnames()
+    remove_image(endpoint, name)
 
 
 def test_a_real_engine_refuses_what_is_no_archive(engine: Engine) -> None:
@@ -149,18 +152,20 @@ def test_a_tag_may_be_left_out(name: str, whole: str) -> None:
 
 def test_a_real_engine_names_and_removes_an_image(engine: Engine) -> None:
     endpoint = EngineEndpoint(host=engine.host)
-    content = archive("dockyard-image:named", b"content to be named")
+    own = uuid4().hex
+    name, other = f"dockyard-image:{own}", f"example.com:5000/dockyard/image-{own}"
+    content = archive(name, name.encode())
     load_archive(endpoint, io.BytesIO(content), on_message=lambda _: None)
-    found = find_image(endpoint, "dockyard-image:named")
+    found = find_image(endpoint, name)
 
-    name_image(endpoint, found.id, "example.com:5000/dockyard/image")
+    name_image(endpoint, found.id, other)
 
     named = find_image(endpoint, found.id)
-    assert set(named.names) == {"dockyard-image:named", "example.com:5000/dockyard/image:latest"}
+    assert set(named.names) == {name, f"{other}:latest"}
     assert len(named.layers) == 1
     assert find_store(endpoint).containerd == ("containerd" in engine_kind(engine))
-    remove_image(endpoint, "dockyard-image:named")
-    remove_image(endpoint, "example.com:5000/dockyard/image")
+    remove_image(endpoint, name)
+    remove_image(endpoint, other)
     with pytest.raises(EngineError) as caught:
         remove_image(endpoint, found.id)
     assert caught.value.status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,8 @@ import pytest
 from dockyard.engine import kept
 from dockyard.engine.kept import KeptStream
 from dockyard.engine.stream import SocketStream
+
+SECONDS = 45
 
 
 @pytest.fixture
@@ -48,9 +51,13 @@ def test_a_stream_whose_peer_hung_up_is_not_usable(
 ) -> None:
     stream, theirs = peers
     opened = KeptStream(stream)
+    assert opened.usable
 
     theirs.close()
 
+    hung_up = select.poll()
+    hung_up.register(stream.fileno(), select.POLLRDHUP)
+    assert hung_up.poll(SECONDS * 1000)  # on a busy machine the end is a moment on its way
     assert not opened.usable
 
 

@@ -16,6 +16,8 @@ import trustme
 
 from dockyard.engine.stream import PipeStream, SocketStream, TLSStream
 
+SECONDS = 45
+"""For so long it is waited for what comes at once, unless the machine is busy."""
 ECHO = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read(4)); sys.stdout.flush()"
 
 
@@ -29,7 +31,7 @@ def pair() -> Iterator[tuple[SocketStream, socket.socket]]:
 def wait_for(stream: SocketStream, event: int = select.POLLIN) -> None:
     poll = select.poll()
     poll.register(stream.fileno(), event)
-    assert poll.poll(10_000), "nothing came"
+    assert poll.poll(SECONDS * 1000), "nothing came"
 
 
 def read_all(stream: SocketStream) -> bytes:
@@ -241,6 +243,8 @@ def test_a_child_s_last_words_are_kept_as_one_line() -> None:
     script = "import sys; [print('line', n, file=sys.stderr) for n in range(9)]"
     with closing(PipeStream([sys.executable, "-c", script])) as stream:
         read_all(stream)
+        stream._child.wait(SECONDS)  # for which the stream itself waits half a second only
+        stream._listener.join(SECONDS)
 
         assert stream.last_words() == "line 4; line 5; line 6; line 7; line 8"
 

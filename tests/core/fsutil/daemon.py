@@ -20,6 +20,8 @@ from dockyard.wire.packet import FIN_PACKET, Stat, parse_packet, req_packet
 
 METHOD = "/test/DiffCopy"
 LIMITS = Limits()
+SECONDS = 45
+"""For so long it is waited for what comes at once, unless the machine is busy."""
 
 
 class Daemon:
@@ -66,11 +68,11 @@ class Daemon:
             self.call.send(message)
 
     def wait(self, until: Callable[[], bool]) -> None:
-        assert self._loop.run(lambda: until() or self.ended, timeout=20), "nothing came"
+        assert self._loop.run(lambda: until() or self.ended, timeout=SECONDS), "nothing came"
 
     def wait_end(self) -> str:
         """Wait for the end of the call; give its status' message, empty for OK."""
-        assert self._loop.run(lambda: self.ended, timeout=20), "the call did not end"
+        assert self._loop.run(lambda: self.ended, timeout=SECONDS), "the call did not end"
         if self.status is None:
             return ""
         assert isinstance(self.status, CallError), self.status

@@ -49,7 +49,7 @@ def copy(source: Path, dest: Path, *, exclude: tuple[str, ...] = ()) -> None:
         channels.append(channel)
         own.append(call)
     try:
-        assert loop.run(lambda: len(ends) == 2, timeout=30)
+        assert loop.run(lambda: len(ends) == 2, timeout=50)
     finally:
         for channel in channels:
             channel.close()

@@ -10,6 +10,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,8 @@ OPTIONS = [
     ("grpc.max_metadata_size", 1 << 20),
     ("grpc.enable_http_proxy", 0),
 ]
+SECONDS = 30
+"""For so long it is waited for what comes soon on an idle machine."""
 _TURNS = 10
 BYTES = "moby.filesync.v1.BytesMessage"
 
@@ -56,7 +59,7 @@ class Daemon:
         self.client = Client(connection)
         self.channel = grpc.insecure_channel(self._address, options=OPTIONS)
 
-    def run(self, work: Callable[[], T], timeout: float = 30) -> T:
+    def run(self, work: Callable[[], T], timeout: float = 45) -> T:
         """Do the daemon's work in a thread while the client's loop runs."""
         results: list[T] = []
         errors: list[BaseException] = []
@@ -68,7 +71,7 @@ class Daemon:
                 errors.append(error)
             self.client.loop.call_soon(lambda: None)
 
-        thread = threading.Thread(target=job)
+        thread = threading.Thread(target=job, daemon=True)
         thread.start()
         assert self.client.loop.run(
             lambda: not thread.is_alive() or bool(results or errors), timeout
@@ -114,21 +117,21 @@ class Daemon:
 
     def break_stream(self) -> None:
         """Let the session's stream break off."""
-        assert self._connected.wait(10)
+        assert self._connected.wait(SECONDS)
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self.channel.close()
         self.client.close()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        self.channel.close()  # it waits for what it is writing: by now that has failed
         for thread in self._threads:
-            thread.join(10)
+            thread.join(SECONDS)
         for end in self._ends:
             end.close()
         self._stack.close()
@@ -171,7 +174,7 @@ class Daemon:
         server.add_insecure_port(f"unix:{folder / 'control.sock'}")
         server.start()
         self._stack.callback(pool.shutdown)
-        self._stack.callback(lambda: server.stop(None).wait(10))
+        self._stack.callback(lambda: server.stop(None).wait(SECONDS))
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(str(folder / "control.sock"))
         return Connection(stream=SocketStream(sock))
@@ -237,11 +240,28 @@ def assert_leaves_nothing(work: Callable[[], None]) -> None:
     before = _descriptors()
     for _ in range(_TURNS):
         work()
+
+    assert_ended(strangers)
+    deadline = time.monotonic() + SECONDS
+    while _descriptors() >= before + _TURNS:
+        assert time.monotonic() < deadline, os.listdir("/proc/self/fd")  # noqa: PTH208
+        time.sleep(0.01)
+
+
+def assert_ended(strangers: set[threading.Thread]) -> None:
+    """Check that all threads end that were not there before."""
     for thread in set(threading.enumerate()) - strangers:
-        thread.join(10)
+        thread.join(SECONDS)
 
     assert set(threading.enumerate()) <= strangers
-    assert _descriptors() < before + _TURNS
+
+
+def assert_workers_ended(strangers: set[threading.Thread]) -> None:
+    """Check that the threads end that a client does its work in, but for those of other tests."""
+    for thread in set(threading.enumerate()) - strangers:
+        if thread.name == "dockyard-worker":
+            thread.join(SECONDS)
+            assert not thread.is_alive()
 
 
 def _descriptors() -> int:
@@ -276,3 +296,5 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+    with suppress(OSError):  # who still writes would wait for ever: nobody reads it any more
+        source.shutdown(socket.SHUT_RD)

@@ -13,7 +13,13 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from core.session.daemon import Daemon, serving
+from core.session.daemon import (
+    SECONDS,
+    Daemon,
+    assert_ended,
+    assert_workers_ended,
+    serving,
+)
 from core.session.token_server import TokenServer, serve
 from dockyard.engine.credential import Credentials
 from dockyard.errors import CredentialError
@@ -217,23 +223,24 @@ def with_helper(helper: Path, body: str, **options: Any) -> RegistryAuth:  # noq
 
 @pytest.mark.parametrize("method", ["Credentials", "FetchToken", "GetTokenAuthority"])
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "message", "deadline"),
     [
-        ("echo locked >&2; exit 1", "docker-credential-store failed with exit code 1: locked"),
-        ("echo nonsense", "docker-credential-store answered with something that is no credential"),
-        ("exec sleep 600", "docker-credential-store did not answer within 0.3 seconds"),
+        ("echo locked >&2; exit 1", "failed with exit code 1: locked", SECONDS),
+        ("echo nonsense", "answered with something that is no credential", SECONDS),
+        ("exec sleep 600", "did not answer within 0.3 seconds", 0.3),
     ],
 )
 def test_a_broken_helper_is_the_sessions_failure(
-    helper: Path, method: str, body: str, message: str
+    helper: Path, method: str, body: str, message: str, deadline: float
 ) -> None:
-    with serving(with_helper(helper, body, deadline=0.3)) as (running, session):
+    message = f"credential helper docker-credential-store {message}"
+    with serving(with_helper(helper, body, deadline=deadline)) as (running, session):
         with pytest.raises(grpc.RpcError) as caught:
             ask(running, method, Host="reg.example")
 
-        assert caught.value.details() == f"credential helper {message}"
+        assert caught.value.details() == message
         assert isinstance(session.failed, CredentialError)
-        assert str(session.failed) == f"credential helper {message}"
+        assert str(session.failed) == message
 
 
 def test_a_hanging_helper_ends_with_the_session(helper: Path) -> None:
@@ -250,21 +257,19 @@ def test_a_hanging_helper_ends_with_the_session(helper: Path) -> None:
 
         helper_id = running.run(call)
         session.close()
-    for thread in threading.enumerate():
-        if thread.name == "dockyard-worker":
-            thread.join(10)
 
-    assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
+    assert_ended(before)
     assert not Path(f"/proc/{helper_id}").exists()
     assert session.failed is None
 
 
 def test_a_silent_token_server_is_left_when_the_session_ends(server: TokenServer) -> None:
+    strangers = set(threading.enumerate())
     reached, over = threading.Event(), threading.Event()
 
     def hang() -> None:
         reached.set()
-        over.wait(20)
+        over.wait(SECONDS)
 
     server.before = hang
     try:
@@ -275,13 +280,10 @@ def test_a_silent_token_server_is_left_when_the_session_ends(server: TokenServer
                 running.later(
                     "/moby.filesync.v1.Auth/FetchToken", b"\x1a" + bytes([len(realm)]) + realm
                 )
-                assert reached.wait(10)
+                assert reached.wait(SECONDS)
 
             running.run(call)
             session.close()
-        for thread in threading.enumerate():
-            if thread.name == "dockyard-worker":
-                thread.join(10)
-                assert not thread.is_alive()
+        assert_workers_ended(strangers)
     finally:
         over.set()

@@ -260,7 +260,7 @@ def test_a_call_that_is_never_committed_leaves_nothing_when_the_session_ends(
 
     def endless() -> Iterator[bytes]:
         yield from encoded(*put(bytes(MIB))[:2])
-        ended.wait(20)
+        ended.wait(30)
 
     with serving(stores) as (running, _):
 
@@ -381,7 +381,7 @@ def test_info_and_another_store(stores: ContentStores) -> None:
         call = running.channel.unary_unary(f"/{CONTENT}.Content/Info", bytes, bytes)
         request = protos().encode(f"{CONTENT}.InfoRequest", {"digest": digest(b"data")})
 
-        answer = running.run(lambda: call(request, metadata=OURS, timeout=20))
+        answer = running.run(lambda: call(request, metadata=OURS, timeout=30))
         assert isinstance(answer, bytes)
         assert protos().decode(f"{CONTENT}.InfoResponse", answer)["info"] == {
             "digest": digest(b"data"),
@@ -389,5 +389,5 @@ def test_info_and_another_store(stores: ContentStores) -> None:
         }
         other = (("buildkit-attachable-store-id", "local:/etc"),)
         with pytest.raises(grpc.RpcError) as caught:
-            running.run(lambda: call(request, metadata=other, timeout=20))
+            running.run(lambda: call(request, metadata=other, timeout=30))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND

@@ -12,7 +12,14 @@ from typing import Any
 import grpc
 import pytest
 
-from core.session.daemon import BYTES, Daemon, assert_leaves_nothing, serving
+from core.session.daemon import (
+    BYTES,
+    SECONDS,
+    Daemon,
+    assert_leaves_nothing,
+    assert_workers_ended,
+    serving,
+)
 from dockyard.errors import OutputError, TransferError
 from dockyard.session.output import DirectoryTarget, FileTarget, Outputs, StreamTarget
 from support.protos import protos
@@ -148,7 +155,7 @@ def test_a_slow_reader_holds_the_daemon_back_and_nothing_else() -> None:
         def work() -> bytes:
             call = running.start(SEND, [exporter(0)], chunks(data, 1 << 20))
             got = bytearray(reading.read(1))
-            running.later("/grpc.health.v1.Health/Check", b"").result(10)
+            running.later("/grpc.health.v1.Health/Check", b"").result(SECONDS)
             while len(got) < len(data):
                 got += reading.read1(1 << 20)
             list(call)
@@ -286,7 +293,7 @@ def close_in_a_transfer(folder: Path, *, tunnel: bool) -> None:
 
     def half() -> Iterator[bytes]:
         yield from chunks(b"x" * 1_000_000)
-        over.wait(20)
+        over.wait(SECONDS)
 
     outputs = Outputs({0: FileTarget(path=folder / "out.tar")})
     with serving(outputs, tunnel=tunnel) as (running, session):
@@ -294,7 +301,7 @@ def close_in_a_transfer(folder: Path, *, tunnel: bool) -> None:
         def work() -> None:
             calls.append(running.start(SEND, [], half()))
             while not list(folder.iterdir()):  # until it is being written
-                running.later("/grpc.health.v1.Health/Check", b"").result(10)
+                running.later("/grpc.health.v1.Health/Check", b"").result(SECONDS)
 
         running.run(work)
         session.close()
@@ -303,6 +310,7 @@ def close_in_a_transfer(folder: Path, *, tunnel: bool) -> None:
 
 
 def test_closing_the_session_frees_a_writer_that_waits() -> None:
+    strangers = set(threading.enumerate())
     read_end, write_end = os.pipe()
     with (
         open(read_end, "rb") as reading,  # noqa: PTH123  # a descriptor
@@ -318,10 +326,7 @@ def test_closing_the_session_frees_a_writer_that_waits() -> None:
         running.run(work)
         session.close()
         running.client.close()
-        for thread in threading.enumerate():
-            if thread.name == "dockyard-worker":
-                thread.join(10)
-                assert not thread.is_alive()
+        assert_workers_ended(strangers)
 
 
 def test_a_full_disk_is_one_clear_line_and_no_file(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_work_that_takes_too_long_is_told_to_end() -> None:
     def answer(_request: bytes, cancel: Cancellation) -> bytes:
         over = threading.Event()
         cancel.on_cancel(over.set)
-        ended.append(over.wait(20))
+        ended.append(over.wait(30))
         cancel.check()
         return b""
 
@@ -124,14 +124,14 @@ def test_work_is_told_when_the_session_ends() -> None:
     def answer(_request: bytes, cancel: Cancellation) -> bytes:
         cancel.on_cancel(ended.set)
         started.set()
-        ended.wait(20)
+        ended.wait(30)
         return b""
 
     with serving(Service(lambda loop: Worker(loop).unary(answer))) as (running, session):
 
         def call() -> None:
             running.later(CALL, b"")
-            assert started.wait(10)
+            assert started.wait(30)
 
         running.run(call)
         session.close()
@@ -143,18 +143,18 @@ def test_health_is_answered_while_all_workers_are_busy() -> None:
     busy, over = threading.Barrier(5), threading.Event()
 
     def answer(request: bytes, _cancel: Cancellation) -> bytes:
-        busy.wait(10)
-        over.wait(20)
+        busy.wait(30)
+        over.wait(30)
         return request
 
     with serving(Service(lambda loop: Worker(loop).unary(answer))) as (running, _):
 
         def call() -> list[bytes]:
             calls = [running.later(CALL, bytes([n])) for n in range(4)]
-            busy.wait(10)
-            running.later("/grpc.health.v1.Health/Check", b"").result(10)
+            busy.wait(30)
+            running.later("/grpc.health.v1.Health/Check", b"").result(30)
             over.set()
-            return [each.result(10) for each in calls]
+            return [each.result(30) for each in calls]
 
         assert sorted(running.run(call)) == [b"\0", b"\1", b"\2", b"\3"]
 
@@ -177,7 +177,7 @@ def test_more_calls_than_workers_are_all_answered() -> None:
 
         def call() -> list[bytes]:
             calls = [running.later(CALL, bytes([n])) for n in range(50)]
-            return [each.result(10) for each in calls]
+            return [each.result(30) for each in calls]
 
         assert running.run(call) == [bytes([n]) * 3 for n in range(50)]
 

@@ -110,7 +110,7 @@ def test_a_stream_that_breaks_is_noticed(tunnel: bool) -> None:
         running.unary(HEALTH, b"")
 
         running.break_stream()
-        assert running.client.loop.run(lambda: bool(noticed), 10)
+        assert running.client.loop.run(lambda: bool(noticed), 30)
 
         assert isinstance(noticed[0], ConnectionLostError)
         assert session.lost is noticed[0]
@@ -126,7 +126,7 @@ def test_a_daemon_that_does_not_speak_http2_is_noticed() -> None:
         session.on_close = noticed.append
 
         running._ends[0].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4)
-        assert running.client.loop.run(lambda: bool(noticed), 10)
+        assert running.client.loop.run(lambda: bool(noticed), 30)
 
         assert isinstance(noticed[0], ProtocolError)
         session.close()
@@ -154,7 +154,7 @@ def test_closing_a_tunnel_tells_the_daemon() -> None:
 
         session.close()
 
-        assert running.run(lambda: running.tunnel_ended.wait(10))
+        assert running.run(lambda: running.tunnel_ended.wait(30))
 
 
 def test_closing_what_was_never_opened_does_nothing() -> None:
@@ -174,7 +174,7 @@ def test_closing_cancels_calls_that_run() -> None:
 
         def call() -> None:
             calls.append(running.start("/test.Test/Call", (), iter(())))
-            assert started.wait(10)
+            assert started.wait(30)
 
         running.run(call)
         session.close()

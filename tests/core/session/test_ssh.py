@@ -191,7 +191,7 @@ def test_a_session_that_ends_hangs_up_at_its_agent_although_nobody_serves_it_any
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
         listening.listen()
-        listening.settimeout(20)
+        listening.settimeout(30)
         agents = SshAgents({"default": SocketAgent(tmp_path / "s")})
         with serving(agents) as (running, session):
             pieces: queue.Queue[bytes | None] = queue.Queue()
@@ -200,7 +200,7 @@ def test_a_session_that_ends_hangs_up_at_its_agent_although_nobody_serves_it_any
                 call = running.start(FORWARD, [], iter(pieces.get, None))
                 pieces.put(wire(LIST))
                 asked, _ = listening.accept()
-                asked.settimeout(20)
+                asked.settimeout(30)
                 assert asked.recv(5) == LIST
                 return asked, call
 
@@ -225,12 +225,12 @@ def test_a_step_that_goes_away_ends_the_conversation() -> None:
             pieces: queue.Queue[bytes | None] = queue.Queue()
             call = running.start(FORWARD, [], iter(pieces.get, None))
             pieces.put(wire(text(b"silence")))
-            assert agent.asked.wait(20)
+            assert agent.asked.wait(30)
             call.cancel()
             pieces.put(None)
 
         running.run(work)
-        assert running.client.loop.run(lambda: agent.closed > 0, 10)
+        assert running.client.loop.run(lambda: agent.closed > 0, 30)
 
 
 def test_connections_are_limited_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,9 +266,9 @@ def test_agents_that_keep_silent_do_not_keep_other_services_waiting() -> None:
             for one, call in zip(ends, calls, strict=True):
                 next(call)  # it has come in
                 one.put(wire(text(b"silence")))
-            assert agent.asked.wait(20)
+            assert agent.asked.wait(30)
             get = running.channel.unary_unary(GET_SECRET, bytes, bytes)
-            secrets = [get(b"\x0a\x01x", timeout=10) for _ in range(10)]
+            secrets = [get(b"\x0a\x01x", timeout=30) for _ in range(10)]
             for one, call in zip(ends, calls, strict=True):
                 call.cancel()
                 one.put(None)
@@ -317,7 +317,7 @@ def test_a_daemon_that_asks_faster_than_it_is_answered_is_held_back() -> None:
     few = call.paused
     call.on_message(memoryview(wire(request)))
     many = call.paused
-    everything = loop.run(lambda: call.resumed > 0, 20)
+    everything = loop.run(lambda: call.resumed > 0, 30)
     loop.close()
 
     assert (few, many, everything) == (0, 1, True)

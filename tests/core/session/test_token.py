@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -249,13 +250,15 @@ def test_a_malformed_realm_is_one_line(server: TokenServer, realm: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    with serve() as gone:
-        pass
+    with socket.socket() as taken:  # nobody else can listen there
+        taken.bind(("127.0.0.1", 0))
+        gone = TokenServer(url=f"http://127.0.0.1:{taken.getsockname()[1]}/token")
 
-    with pytest.raises(
-        CredentialError, match=r"oauth token: POST http://127.0.0.1:\d+/token: Connection refused"
-    ):
-        fetch(gone, ANNA)
+        with pytest.raises(
+            CredentialError,
+            match=r"oauth token: POST http://127.0.0.1:\d+/token: Connection refused",
+        ):
+            fetch(gone, ANNA)
 
 
 def test_a_redirect_does_not_carry_the_password_on(server: TokenServer) -> None:
@@ -384,7 +387,7 @@ def test_a_silent_server_is_left_when_canceled(
 
     def hang() -> None:
         cancel.cancel()
-        over.wait(20)
+        over.wait(30)
 
     silent.before = hang
     try:
@@ -400,7 +403,7 @@ def test_a_silent_server_is_left_after_a_while(server: TokenServer) -> None:
     over = threading.Event()
 
     def hang() -> None:
-        over.wait(20)
+        over.wait(30)
 
     server.before = hang
     try:

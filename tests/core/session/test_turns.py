@@ -75,15 +75,15 @@ def test_what_was_begun_ends_by_the_thread_even_if_the_loop_does_not_run() -> No
 
     def work() -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(30)
 
     turns = Turns(loop, ended.set)
     turns.do(work, lambda *_: never())
-    assert begun.wait(20)
+    assert begun.wait(30)
     turns.stop()
     too_early = ended.is_set()
     go_on.set()
 
-    assert ended.wait(20)
+    assert ended.wait(30)
     assert not too_early
     loop.close()

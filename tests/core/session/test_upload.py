@@ -9,7 +9,7 @@ from typing import BinaryIO
 import grpc
 import pytest
 
-from core.session.daemon import BYTES, Daemon, serving
+from core.session.daemon import BYTES, SECONDS, Daemon, assert_workers_ended, serving
 from dockyard.errors import ContextError
 from dockyard.session.upload import Upload
 from support.protos import protos
@@ -157,7 +157,7 @@ def test_a_slow_stream_holds_nothing_else_up() -> None:
                 for word in (b"one", b"two"):
                     writing.write(word)
                     got.append(next(answers))
-                    running.later("/grpc.health.v1.Health/Check", b"").result(10)
+                    running.later("/grpc.health.v1.Health/Check", b"").result(SECONDS)
                 writing.close()
                 return [*got, *answers]
 
@@ -167,6 +167,7 @@ def test_a_slow_stream_holds_nothing_else_up() -> None:
 
 
 def test_closing_the_session_frees_a_reader_that_waits() -> None:
+    strangers = set(threading.enumerate())
     read_end, write_end = os.pipe()
     with (
         open(read_end, "rb") as stream,  # noqa: PTH123  # a descriptor
@@ -185,7 +186,4 @@ def test_closing_the_session_frees_a_reader_that_waits() -> None:
             running.run(work)
             session.close()
             running.client.close()
-            for thread in threading.enumerate():
-                if thread.name == "dockyard-worker":
-                    thread.join(10)
-                    assert not thread.is_alive()
+            assert_workers_ended(strangers)

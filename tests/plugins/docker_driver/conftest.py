@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 import pytest
@@ -22,6 +22,9 @@ from support.peer import peers
 __all__ = ["peers"]
 
 MakeNode = Callable[[str], Node]
+
+SETTLING_SECONDS = 30
+"""For so long what was closed may take to be gone, on a busy machine."""
 
 
 @pytest.fixture
@@ -102,9 +105,20 @@ def nothing_stays_open(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue(name)  # what an engine's supervision needs may stay open
     before = _open_sockets()
     yield
-    assert _open_sockets() <= before
+    deadline = time.monotonic() + SETTLING_SECONDS
+    while (left := _open_sockets() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)  # a poll with a deadline
+    assert not left
 
 
-def _open_sockets() -> int:
-    links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
-    return sum("socket:" in str(link.readlink()) for link in links if link.is_symlink())
+def _open_sockets() -> set[str]:
+    """Name this process's sockets; each has a number that no other gets."""
+    found = set()
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208  # entries come and go
+        try:
+            target = os.readlink(f"/proc/self/fd/{entry}")  # noqa: PTH115
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found

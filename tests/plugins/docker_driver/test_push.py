@@ -59,7 +59,7 @@ def digest_in(registry: Registry, name: str, tag: str) -> str:
     if registry.user:
         login = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         digest: str = answer.headers["Docker-Content-Digest"]
         return digest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from support.cluster_objects import Json, container, deployment, ended, pod, unr
 from support.small_cluster import SmallCluster
 
 MakeNode = Callable[..., Node]
+Meanwhile = Callable[[Callable[[], bool], Callable[[], object]], None]
 CRASHED = waiting("CrashLoopBackOff", restartCount=5, lastState=ended(7))
 
 
@@ -51,6 +52,9 @@ class Controller(SmallCluster):
         self._work({**gone, "spec": {**gone.get("spec", {}), "replicas": 0}})
         return gone
 
+    def is_watched(self, *resources: str) -> bool:
+        return all(f"watch {each}" in self.asked for each in resources or self.events)
+
     def change(self, made: Json) -> None:
         """Change the pod, and tell it."""
         self.objects["pods/k0-1"] = made
@@ -71,11 +75,41 @@ def cluster() -> Controller:
 
 
 @pytest.fixture
-def boot(make_node: MakeNode, cluster: Controller) -> Callable[..., list[str]]:
+def shown() -> list[StatusUpdate]:
+    """What is shown, as it comes."""
+    return []
+
+
+@pytest.fixture
+def meanwhile() -> Iterator[Meanwhile]:
+    """Do something in another thread, as soon as a question is answered with yes."""
+    threads = []
+
+    def run(is_time: Callable[[], bool], act: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 40
+
+        def turn() -> None:
+            while not is_time():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            act()
+
+        threads.append(threading.Thread(target=turn))
+        threads[-1].start()
+
+    yield run
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def boot(
+    make_node: MakeNode, cluster: Controller, shown: list[StatusUpdate]
+) -> Callable[..., list[str]]:
     """Boot a node, and give the lines that are shown."""
 
     def run(cancel: Cancellation | None = None, **options: str) -> list[str]:
-        shown: list[StatusUpdate] = []
+        shown.clear()
         typed = {"timeout": "30s", **{key.replace("_", "-"): options[key] for key in options}}
         node = make_node(typed, cache={"cluster": cluster})
         node.files = {"buildkitd.toml": b"debug = true\n"}
@@ -176,7 +210,7 @@ def test_the_log_of_a_container_that_runs_again_is_that_of_the_run_before(
     cluster.log = {"current": "just begun", "previous": "the reason"}
 
     with pytest.raises(BootstrapError, match="the reason"):
-        boot(timeout="200ms")
+        boot(timeout="2s")
 
 
 def test_what_was_made_stays_when_that_is_wanted(
@@ -202,12 +236,22 @@ def test_what_was_stopped_before_is_stopped_again_when_it_does_not_boot(
     assert cluster.objects["deployments/k0"]["spec"]["replicas"] == 0
 
 
-def test_what_may_pass_is_waited_for(cluster: Controller, boot: Callable[..., list[str]]) -> None:
+def test_what_may_pass_is_waited_for(
+    cluster: Controller,
+    boot: Callable[..., list[str]],
+    shown: list[StatusUpdate],
+    meanwhile: Meanwhile,
+) -> None:
     held = waiting("ErrImagePull", "i/o timeout")
     cluster.pod = lambda name: unready(name, containerStatuses=[held])
-    threading.Timer(0.2, lambda: cluster.change(pod("k0-1"))).start()
+    words = "pod k0-1 cannot pull its image on node-1"
 
-    assert "pod k0-1 cannot pull its image on node-1" in boot()
+    def is_told() -> bool:
+        return any(each.id == words for update in list(shown) for each in update.statuses)
+
+    meanwhile(is_told, lambda: cluster.change(pod("k0-1")))
+
+    assert words in boot()
 
 
 def test_the_time_that_was_given_is_kept_to(
@@ -216,19 +260,19 @@ def test_the_time_that_was_given_is_kept_to(
     cluster.pod = unready
     began = time.monotonic()
 
-    with pytest.raises(BootstrapError, match=r"still being set up on node-1 \(waited 1 s\)"):
-        boot(timeout="1s")
+    with pytest.raises(BootstrapError, match=r"still being set up on node-1 \(waited 2 s\)"):
+        boot(timeout="2s")
 
     assert time.monotonic() - began < 10
     assert cluster.objects == {}
 
 
 def test_an_interrupt_takes_back_what_was_made(
-    cluster: Controller, boot: Callable[..., list[str]]
+    cluster: Controller, boot: Callable[..., list[str]], meanwhile: Meanwhile
 ) -> None:
     cluster.pod = unready
     cancel = Cancellation()
-    threading.Timer(0.2, cancel.cancel).start()
+    meanwhile(cluster.is_watched, cancel.cancel)
 
     with pytest.raises(CanceledError):
         boot(cancel)
@@ -239,7 +283,12 @@ def test_an_interrupt_takes_back_what_was_made(
 @pytest.mark.parametrize("stopped", [False, True], ids=["made", "scaled up"])
 @pytest.mark.parametrize("how", ["removed", "stopped"])
 def test_what_was_begun_and_somebody_takes_away_is_not_begun_again(
-    cluster: Controller, boot: Callable[..., list[str]], how: str, *, stopped: bool
+    cluster: Controller,
+    boot: Callable[..., list[str]],
+    meanwhile: Meanwhile,
+    how: str,
+    *,
+    stopped: bool,
 ) -> None:
     cluster.pod = unready
     if stopped:
@@ -253,7 +302,7 @@ def test_what_was_begun_and_somebody_takes_away_is_not_begun_again(
         kind = "MODIFIED" if how == "stopped" else "DELETED"
         cluster.events["deployments"].put(Event(kind, found))
 
-    threading.Timer(0.2, take).start()
+    meanwhile(cluster.is_watched, take)
 
     with pytest.raises(BootstrapError, match=f"^deployment k0 was {how} while its pods were wait"):
         boot()
@@ -264,7 +313,7 @@ def test_what_was_begun_and_somebody_takes_away_is_not_begun_again(
 
 
 def test_a_workload_that_the_boot_it_is_of_takes_back_is_made_again(
-    cluster: Controller, boot: Callable[..., list[str]]
+    cluster: Controller, boot: Callable[..., list[str]], meanwhile: Meanwhile
 ) -> None:
     cluster.objects["deployments/k0"] = deployment()
 
@@ -273,7 +322,7 @@ def test_a_workload_that_the_boot_it_is_of_takes_back_is_made_again(
         gone = cluster.objects.pop("deployments/k0")
         cluster.events["deployments"].put(Event("DELETED", gone))
 
-    threading.Timer(0.2, replace).start()
+    meanwhile(cluster.is_watched, replace)
 
     assert "pod k0-1 is ready" in boot()
     assert cluster.asked.count("create deployments") == 1
@@ -308,7 +357,7 @@ def test_times_are_told_as_the_reference_does(seconds: float, words: str) -> Non
 
 
 def test_a_workload_that_the_boot_it_is_of_stops_is_scaled_up_again(
-    cluster: Controller, boot: Callable[..., list[str]]
+    cluster: Controller, boot: Callable[..., list[str]], meanwhile: Meanwhile
 ) -> None:
     cluster.objects["deployments/k0"] = deployment()
 
@@ -319,13 +368,13 @@ def test_a_workload_that_the_boot_it_is_of_stops_is_scaled_up_again(
         cluster.objects["deployments/k0"] = stopped
         cluster.events["deployments"].put(Event("MODIFIED", stopped))
 
-    threading.Timer(0.2, stop).start()
+    meanwhile(cluster.is_watched, stop)
 
     assert "scaling deployment k0 up to 1" in boot()
 
 
 def test_what_is_being_deleted_is_awaited_and_then_made_anew(
-    cluster: Controller, boot: Callable[..., list[str]]
+    cluster: Controller, boot: Callable[..., list[str]], meanwhile: Meanwhile
 ) -> None:
     ending = deployment(metadata={"deletionTimestamp": "2026-11-21T10:00:00Z"})
     cluster.objects["deployments/k0"] = ending
@@ -334,7 +383,7 @@ def test_what_is_being_deleted_is_awaited_and_then_made_anew(
         del cluster.objects["deployments/k0"]
         cluster.events["deployments"].put(Event("DELETED", ending))
 
-    threading.Timer(0.2, go).start()
+    meanwhile(lambda: cluster.is_watched("deployments"), go)
 
     assert "pod k0-1 is ready" in boot()
 

@@ -91,7 +91,7 @@ def pods_asked(cluster: SmallCluster) -> list[str]:
 
 
 def await_word(stream: Stream) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while not stream.given_up:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -272,7 +272,7 @@ def test_the_watch_ends_with_the_connection(
 
     way.close()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while any(each.name == "dockyard-pod" for each in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -340,7 +340,7 @@ def test_a_watch_that_is_refused_leaves_the_stream_alone(
     cluster.streams = [stream]
     open_way()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while any(each.name == "dockyard-pod" for each in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -370,7 +370,7 @@ def test_a_restart_before_the_connection_does_not_concern_it(
     cluster.streams = [stream]
 
     open_way()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while "watch pods" not in cluster.asked:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -117,7 +117,7 @@ def test_a_watch_tells_what_happens_to_one_thing(cluster: Cluster) -> None:
 
     thread = threading.Thread(target=act)
     thread.start()
-    events = cluster.watch(maps, resource_version=version, label_selector="app=a", timeout=20)
+    events = cluster.watch(maps, resource_version=version, label_selector="app=a", timeout=50)
     for event in events:
         found += [(event.type, event.name)] if event.type != "BOOKMARK" else []
         if event.type == "DELETED":
@@ -134,7 +134,7 @@ def test_a_watch_misses_nothing_when_the_server_is_restarted(
     version = cluster.list(maps)["metadata"]["resourceVersion"]
     cluster.create(maps, config_map("before"))
     found: list[Event] = []
-    events = cluster.watch(maps, resource_version=version, timeout=30)
+    events = cluster.watch(maps, resource_version=version, timeout=50)
     found.append(next(events))
 
     control_plane.stop()
@@ -156,14 +156,14 @@ def test_a_forgotten_version_has_to_be_listed_again(
     control_plane.forget_history()
 
     with pytest.raises(GoneError, match="too old resource version"):
-        next(cluster.watch(maps, resource_version=version, timeout=20))
+        next(cluster.watch(maps, resource_version=version, timeout=50))
 
 
 def test_a_restarted_server_is_waited_for(control_plane: Double, cluster: Cluster) -> None:
     cluster.get("/version")
     control_plane.stop()
     with pytest.raises(ClusterUnreachableError, match="connection refused"):
-        cluster.get("/version", timeout=0.3)
+        cluster.get("/version", timeout=1.0)
     timer = threading.Timer(0.3, control_plane.start)
     timer.start()
 

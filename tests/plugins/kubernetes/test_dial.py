@@ -38,7 +38,7 @@ def encoded(data: bytes) -> str:
 def refused(api: Api, url: str, **more: object) -> ClusterUnreachableError:
     cluster = open_cluster(api.node(url, **more))
     with pytest.raises(ClusterUnreachableError) as caught:
-        cluster.get("/version", timeout=5)
+        cluster.get("/version")
     assert "\n" not in str(caught.value)
     assert caught.value.hint
     assert not caught.value.transient
@@ -210,7 +210,7 @@ def test_a_name_that_nobody_knows_is_told(api: Api) -> None:
     cluster = open_cluster(api.node("https://nowhere.invalid:6443"))
 
     with pytest.raises(ClusterUnreachableError, match="its name cannot be resolved: "):
-        cluster.get("/version", timeout=20)
+        cluster.get("/version", timeout=50)
 
 
 @pytest.mark.parametrize("token", ["a\nb", "a\r\nX: y", "☃"])

@@ -33,7 +33,7 @@ def cluster() -> SmallCluster:
 
 
 def wait_until(follower: Follower, answer: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while not answer():
         follower.wait(0.1)
         assert time.monotonic() < deadline
@@ -117,7 +117,7 @@ def test_its_threads_end_with_it(cluster: SmallCluster) -> None:
         follower.follow("pods", PODS)
         wait_until(follower, lambda: follower.is_complete)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while any(each.name == "dockyard-watch-pods" for each in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -138,7 +138,7 @@ def test_only_so_much_is_taken_in_at_once(
     cluster.watch = flood  # type: ignore[method-assign]
     with Follower(cluster) as follower:
         follower.follow("pods", PODS)
-        assert told.wait(10)
+        assert told.wait(40)
         follower.wait(0.1)
 
         assert int(names(follower)[-1]) < 30
@@ -147,9 +147,11 @@ def test_only_so_much_is_taken_in_at_once(
 def test_a_server_that_forgets_at_once_is_not_asked_without_a_pause(cluster: SmallCluster) -> None:
     for _ in range(100):
         cluster.events["pods"].put(GoneError("watch", target_of(PODS), "too old", status=410))
+    begun = time.monotonic()
     with Follower(cluster) as follower:
         follower.follow("pods", PODS)
         wait_until(follower, lambda: follower.is_complete)
         follower.wait(0.1)
 
-    assert cluster.asked.count("list pods") < 10
+    pauses = (time.monotonic() - begun) / follow._PAUSE
+    assert cluster.asked.count("list pods") < pauses + 2

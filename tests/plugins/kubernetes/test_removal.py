@@ -107,8 +107,9 @@ def test_a_kept_state_is_the_claims(node: Node, cluster: SmallCluster) -> None:
 
 
 def test_a_pod_that_never_goes_is_not_waited_for_without_end(
-    node: Node, cluster: SmallCluster
+    node: Node, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(removal, "_END_SECONDS", 1.0)
     cluster.objects = {"deployments/k0": deployment(), "pods/a": pod("a")}
     cluster.objects["pods/b"] = pod("b", status={"phase": "Failed"})
 
@@ -119,8 +120,10 @@ def test_a_pod_that_never_goes_is_not_waited_for_without_end(
 
 
 def test_pods_that_have_ended_are_waited_for_a_moment_when_all_is_removed(
-    node: Node, cluster: SmallCluster
+    node: Node, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(removal, "_END_SECONDS", 30.0)
+    monkeypatch.setattr(change, "_OVER_SECONDS", 30.0)
     over = pod("b", status={"phase": "Failed"})
     cluster.objects = {"deployments/k0": deployment(), "pods/b": over}
     cluster.events["pods"] = queue.SimpleQueue()

@@ -32,7 +32,7 @@ def open_for(api: Api, handler: Handler) -> Cluster:
     return open_cluster(api.node(api.serve(handler)))
 
 
-def collect(cluster: Cluster, count: int = 1000, timeout: float = 20) -> list[Event]:
+def collect(cluster: Cluster, count: int = 1000, timeout: float = 50) -> list[Event]:
     """Watch until there are so many events, or the time is over."""
     found = []
     for event in cluster.watch(PODS, resource_version="5", label_selector="app=k", timeout=timeout):
@@ -48,7 +48,7 @@ def test_events_are_given_as_they_come(api: Api) -> None:
     def serve(_: Request, line: Line) -> None:
         line.begin_chunks()
         line.event("ADDED", pod("a", 6))
-        assert go_on.wait(10)
+        assert go_on.wait(40)
         data = json.dumps({"type": "DELETED", "object": pod("ä", 7)}).encode() + b"\n\n"
         for at in range(0, len(data), 7):  # cut anywhere
             line.chunk(data[at : at + 7])
@@ -56,7 +56,7 @@ def test_events_are_given_as_they_come(api: Api) -> None:
 
     cluster = open_for(api, serve)
     found = []
-    for event in cluster.watch(PODS, resource_version="5", timeout=20):
+    for event in cluster.watch(PODS, resource_version="5", timeout=50):
         found.append((event.type, event.name))
         go_on.set()
         if len(found) == 3:
@@ -68,7 +68,7 @@ def test_events_are_given_as_they_come(api: Api) -> None:
         "watch": ["true"],
         "resourceVersion": ["5"],
         "allowWatchBookmarks": ["true"],
-        "timeoutSeconds": ["20"],
+        "timeoutSeconds": ["50"],
     }
 
 
@@ -98,9 +98,9 @@ def test_a_watch_ends_when_its_time_is_over(api: Api) -> None:
 
     begun = time.monotonic()
 
-    assert len(collect(open_for(api, serve), timeout=0.5)) == 1
+    assert len(collect(open_for(api, serve), timeout=2.0)) == 1
 
-    assert 0.4 < time.monotonic() - begun < 15
+    assert 1.9 < time.monotonic() - begun < 40
     assert len(api.requests) == 1
 
 
@@ -120,7 +120,7 @@ def test_canceling_ends_a_watch_at_once(api: Api) -> None:
     with pytest.raises(CanceledError):
         next(events)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     timer.join()
 
 

@@ -15,7 +15,9 @@ import pytest
 from tools.engine import Engine
 
 from dockyard.driver import Node
+from dockyard.engine import kept
 from dockyard.events import StatusUpdate
+from dockyard_remote import reach
 from support.buildkit_image import BuildkitImage
 from support.cli import Cli
 from support.peer import Peer, Script
@@ -23,6 +25,11 @@ from support.remote_buildkit import Daemon, Relay, children_of, run_daemon
 
 MakeNode = Callable[..., Node]
 StartRelay = Callable[..., Relay]
+
+SETTLING_SECONDS = 30
+"""For so long what was closed may take to be gone, on a busy machine."""
+PATIENCE = 60.0
+"""Seconds that a real daemon gets to answer, however busy this machine is."""
 
 
 @pytest.fixture
@@ -44,8 +51,12 @@ def daemon(engine_26: Engine, buildkit_image: BuildkitImage) -> Iterator[Daemon]
 
 
 @pytest.fixture
-def relay(daemon: Daemon, tmp_path: Path) -> Iterator[StartRelay]:
-    """Listen for the daemon; ``relay(unix=True)`` on a socket file."""
+def relay(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartRelay]:
+    """Listen for the daemon; ``relay(unix=True)`` on a socket file.
+
+    In this process, nobody gives up the daemon because the relay's program is slow to start.
+    """
+    monkeypatch.setattr(reach.Target, "patience", PATIENCE)
     with ExitStack() as stack:
 
         def start(*, unix: bool = False, **settings: object) -> Relay:
@@ -59,6 +70,13 @@ def relay(daemon: Daemon, tmp_path: Path) -> Iterator[StartRelay]:
             return stack.enter_context(made)
 
         yield start
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listen to a daemon until it speaks, and keep what was opened, for as long as it takes."""
+    monkeypatch.setattr(reach, "_SPEAKS_FIRST", PATIENCE)
+    monkeypatch.setattr(kept, "_FRESH_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -132,7 +150,7 @@ def nothing_left() -> Iterator[None]:
     """Check that a block leaves no connection, thread or child process behind in this process."""
     before = _held()
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SETTLING_SECONDS
     while (left := _held() - before) and time.monotonic() < deadline:
         time.sleep(0.02)  # a poll with a deadline
     assert not left

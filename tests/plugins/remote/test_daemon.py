@@ -14,7 +14,6 @@ import pytest
 from dockyard.buildkit.client import Client
 from dockyard.cancellation import Cancellation
 from dockyard.driver import Node, State
-from dockyard.engine import kept
 from dockyard.errors import (
     BootstrapError,
     CanceledError,
@@ -28,7 +27,15 @@ from support.peer import answering, closing, silent
 from support.port import free_port
 from support.remote_buildkit import Relay
 
-from .conftest import MakeNode, Memory, StartRelay, nothing_left, peer
+from .conftest import (
+    PATIENCE,
+    SETTLING_SECONDS,
+    MakeNode,
+    Memory,
+    StartRelay,
+    nothing_left,
+    peer,
+)
 
 HTTP1 = answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 STRANGE_H2 = b"\0\0\0\x04\0\0\0\0\0"
@@ -74,10 +81,10 @@ def test_a_daemon_that_answers_runs(relay: StartRelay, make_node: MakeNode, unix
         assert plugin.dockyard_status(node).state is State.RUNNING
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_before_a_build_one_connection_is_enough(
-    relay: StartRelay, make_node: MakeNode, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    relay: StartRelay, make_node: MakeNode, memory: Memory
 ) -> None:
-    monkeypatch.setattr(kept, "_FRESH_SECONDS", 60.0)  # however busy this machine is
     listener = relay(unix=True)
     node = make_node(listener.endpoint)
 
@@ -91,6 +98,7 @@ def test_before_a_build_one_connection_is_enough(
     assert not memory.steps
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_kept_connection_that_broke_is_replaced(
     relay: StartRelay, make_node: MakeNode, memory: Memory
 ) -> None:
@@ -144,13 +152,13 @@ def test_who_is_no_daemon_cannot_be_connected_to(make_node: MakeNode, kind: str)
 
 
 def test_a_silent_peer_is_given_up(make_node: MakeNode) -> None:
-    started = time.monotonic()
-
     with nothing_left(), peer(silent) as endpoint:
+        started = time.monotonic()
         found = plugin.dockyard_status(make_node(endpoint))
+        seconds = time.monotonic() - started
 
     assert (found.state, found.reason) == (State.INACTIVE, "no answer within 5 s")
-    assert time.monotonic() - started < 10
+    assert seconds < 10
 
 
 def test_a_daemon_that_waits_to_be_greeted_is_one(relay: StartRelay, make_node: MakeNode) -> None:
@@ -165,7 +173,7 @@ def test_a_daemon_that_waits_to_be_greeted_is_one(relay: StartRelay, make_node: 
             answers.start()
             _copy(connection, daemon)
             daemon.shutdown(socket.SHUT_RDWR)
-            answers.join(10)
+            answers.join(SETTLING_SECONDS)
 
     with nothing_left(), peer(shy) as endpoint:
         client = connected(make_node(endpoint))
@@ -209,6 +217,7 @@ def test_a_program_s_own_words_are_told(
     program.write_text("#!/bin/sh\necho 'no container with name bk' >&2\nexit 125\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr("dockyard.engine.stream._LISTEN_SECONDS", PATIENCE)
 
     with nothing_left(), pytest.raises(ConnectError) as caught:
         plugin.dockyard_connect(make_node("podman-container://bk"), Cancellation())
@@ -233,8 +242,9 @@ def test_mistakes_are_errors_and_no_states(make_node: MakeNode) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for seconds only."""
+    """Wait for seconds only; a try that has begun gets all the time that it may need."""
     monkeypatch.setattr(module, "BOOT_SECONDS", 2.0)
+    monkeypatch.setattr(module, "_LEAST_SECONDS", PATIENCE)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -282,7 +292,7 @@ def test_a_daemon_that_comes_up_meanwhile_is_found(
     started: list[Relay] = []
 
     def come_up() -> None:
-        assert memory.heard.wait(20)
+        assert memory.heard.wait(60)
         started.append(relay(port=port))
 
     late = threading.Thread(target=come_up)
@@ -303,7 +313,7 @@ def test_the_wait_can_be_canceled(make_node: MakeNode, memory: Memory) -> None:
     started = time.monotonic()
 
     def give_up() -> None:
-        assert memory.heard.wait(20)
+        assert memory.heard.wait(60)
         cancel.cancel()
 
     thread = threading.Thread(target=give_up)
@@ -312,7 +322,7 @@ def test_the_wait_can_be_canceled(make_node: MakeNode, memory: Memory) -> None:
         plugin.dockyard_bootstrap(make_node("tcp://127.0.0.1:1"), memory, cancel)
     thread.join()
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 10  # it waits for 20
 
 
 def test_a_node_that_did_not_answer_is_asked_again_before_it_counts_as_up(

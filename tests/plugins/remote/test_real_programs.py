@@ -31,7 +31,7 @@ from support.remote_buildkit import wait_until_gone
 
 __all__ = ["cluster"]
 
-SECONDS = 60
+SECONDS = 120
 FILES = 4096
 """Podman's own limit of open files and of processes is above what some machines let it give."""
 

@@ -313,6 +313,7 @@ def test_verification_cannot_be_switched_off(files: Files, make_node: MakeNode) 
     assert context.cert_store_stats()["x509_ca"] == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_the_server_name_is_what_the_daemon_is_called(
     relay: StartRelay, make_node: MakeNode, files: Files
 ) -> None:

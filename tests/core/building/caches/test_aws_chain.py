@@ -20,6 +20,8 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # The library waits for one second, which a busy machine may take.
+    monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "45")
     with amazon() as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", found.url)
         yield found

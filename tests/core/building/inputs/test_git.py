@@ -22,6 +22,12 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give git the time that it needs on a busy machine."""
+    monkeypatch.setattr("dockyard.building.inputs.git._PATIENCE", 45.0)
+
+
 def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", *arguments],

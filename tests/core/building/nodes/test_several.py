@@ -12,7 +12,7 @@ from dockyard.errors import BootstrapError, CanceledError, DockyardError, InputE
 from dockyard.platforms import Platform
 
 AMD64, ARM64, I386 = (Platform("linux", machine) for machine in ("amd64", "arm64", "386"))
-SECONDS = 20
+SECONDS = 45
 
 
 def wait_for_cancel(cancel: Cancellation) -> None:
