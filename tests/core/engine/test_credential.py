@@ -387,27 +387,29 @@ def test_a_child_that_keeps_the_pipes_open_does_not_hold_up_the_answer(
 def test_an_answer_that_comes_just_when_nobody_looks_is_not_lost(
     helper: WriteHelper, bin_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Late(selectors.DefaultSelector):
-        """Tells once that there is nothing, when the helper has said all and ended since."""
+    go, pid = bin_dir / "go", bin_dir / "pid"
 
-        looked = False
+    class Late(selectors.DefaultSelector):
+        """Tells first that there is nothing, and the helper says all and ends at that moment."""
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if self.looked:
+            if go.exists():
                 return super().select(timeout)
-            type(self).looked = True
+            go.touch()
             deadline = time.monotonic() + 30
-            pid = bin_dir / "pid"
             while not pid.exists() or not pid.read_text() or alive(int(pid.read_text())):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             return []
 
-    helper("store", f'echo \'{{"Username":"anna","Secret":"x"}}\'; echo $$ > {bin_dir}/pid')
+    answer = '{"Username":"anna","Secret":"x"}'
+    helper(
+        "store",
+        f"while [ ! -e {go} ]; do sleep 0.01; done; echo '{answer}'; echo $$ > {pid}",
+    )
     monkeypatch.setattr(selectors, "DefaultSelector", Late)
 
     assert credentials({"credsStore": "store"}, bin_dir).lookup("reg.example").username == "anna"
-    assert Late.looked
 
 
 def test_a_helper_that_prints_without_end_is_stopped(helper: WriteHelper, bin_dir: Path) -> None:
