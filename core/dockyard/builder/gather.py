@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from dockyard.cancellation import Cancellation
 from dockyard.errors import ConnectError, DockyardError, DriverError
+
+_LOOK_AGAIN = 0.5
+"""Seconds of one wait. A Ctrl-C that comes just as a wait begins is heeded after it."""
 
 _Found = TypeVar("_Found")
 
@@ -44,15 +48,16 @@ def gather(tasks: Sequence[Task[_Found]], *, timeout: float) -> list[_Found | Do
     for index, task in enumerate(tasks):
         # Daemons, because a hook that waits for a dead host must not keep the process alive.
         threading.Thread(target=run, args=(index, task), daemon=True).start()
+    missing = len(tasks)
     try:
-        for _ in tasks:
-            index, outcome = done.get(timeout=max(0.0, deadline - time.monotonic()))
-            outcomes[index] = outcome
-    except queue.Empty:
-        pass  # the rest is late, as it already says
+        while missing and (left := deadline - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                index, outcome = done.get(timeout=min(left, _LOOK_AGAIN))
+                outcomes[index] = outcome
+                missing -= 1
     finally:
         switch.cancel()
-    return outcomes
+    return outcomes  # what is late already says so
 
 
 def _outcome(task: Task[_Found], switch: Cancellation) -> _Found | DockyardError:
