@@ -7,13 +7,9 @@ import json
 import os
 import re
 import signal
-import subprocess
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +19,7 @@ from tools.engine import Engine
 from support.cli import Cli, end, wait_for
 from support.engines import ScratchContext, StartEngine
 from support.registry import Registry
+from support.website import git, publish
 
 CliFor = Callable[[str], Cli]
 
@@ -348,25 +345,6 @@ def test_a_dockerfile_of_another_name_and_place(
     assert docker(engine, "inspect", "--format", "{{.Config.Labels.is}}", tag).strip() == "other"
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-        """Say nothing."""
-
-
-@pytest.fixture
-def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address under which it is served to engines on this machine."""
-    folder = tmp_path / "website"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_row_130_an_archive_from_a_website_is_a_context(
     cli: Cli, engine: Engine, scratch_context: ScratchContext, website: tuple[Path, str], tag: str
 ) -> None:
@@ -386,15 +364,10 @@ def test_row_130_a_git_repository_is_a_context(
     (work / "sub").mkdir()
     (work / "sub" / "Dockerfile").write_text("FROM scratch\nLABEL from=git\n")
 
-    def git(*arguments: str, cwd: Path = work) -> None:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
-        subprocess.run(["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True)
-
-    git("init", "-b", "main")
-    git("add", "sub")
-    git("commit", "-m", "one")
-    git("clone", "--bare", str(work), str(folder / "repo.git"))
-    git("update-server-info", cwd=folder / "repo.git")
+    git(work, "init", "-b", "main")
+    git(work, "add", "sub")
+    git(work, "commit", "-m", "one")
+    publish(work, folder / "repo.git")
 
     if is_old(engine):  # it cannot build from a folder of the repository
         cli.ok("build", "-t", tag, "-f", "sub/Dockerfile", f"{url}/repo.git#main")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from dockyard.session.session import Session
 from dockyard_docker.engine import connect
 from support.cli import Cli
 from support.engines import ScratchContext
-from support.website import make_repository, publish, served
+from support.website import make_repository, publish
 
 CliFor = Callable[[str], Cli]
 
@@ -56,14 +56,6 @@ def cli(engine_26: Engine, cli_for: CliFor) -> Cli:
 @pytest.fixture
 def cli_20(engine_20: Engine, cli_for: CliFor) -> Cli:
     return cli_for(engine_20.host)
-
-
-@pytest.fixture
-def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    folder = tmp_path / "website"
-    folder.mkdir()
-    with served(folder) as url:
-        yield folder, url
 
 
 @pytest.fixture
