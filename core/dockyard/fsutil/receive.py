@@ -192,6 +192,12 @@ class Receiver:
         self._fail(TransferError("the daemon ended the transfer before it was complete"))
 
     def _on_cancel(self) -> None:
+        if self._fin_sent and not self._over:
+            # All is written. A daemon that is told so may be done, and end the call, before its own
+            # FIN gets here.
+            self._close()
+            self._on_done(None)
+            return
         self._fail(TransferError("the daemon broke off the transfer"))
 
     # --- what is sent ------------------------------------------------------------------

@@ -669,3 +669,21 @@ def test_without_a_mirror_everything_stays(tmp_path: Path) -> None:
     deliver(dest, [file("z")], {0: b""})
 
     assert "d/sub/old" in tree(dest)
+
+
+@pytest.mark.parametrize("how", ["cancel", "leave"])
+def test_a_daemon_that_is_done_before_its_fin_gets_here_has_sent_all(
+    tmp_path: Path, how: str
+) -> None:
+    outcome: list[BaseException | None] = []
+    with receiving(tmp_path, outcome) as daemon:
+        daemon.say(file("a"), END_PACKET)
+        daemon.wait(lambda: daemon.requested == [0])
+        daemon.say(data(0, b"x"), eof(0))
+        daemon.wait(lambda: daemon.got_fin)
+        if how == "cancel":
+            daemon.call.cancel()
+            daemon.wait(lambda: bool(outcome))
+
+    assert outcome == [None]
+    assert (tmp_path / "a").read_bytes() == b"x"
